@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class ProjectConfig(AppConfig):
+    name = "project"
+
+    def ready(self) -> None:
+        # The checks register themselves, and tasks find the application wherever Django runs.
+        from project import celery, checks  # noqa: F401

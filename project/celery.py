@@ -1,0 +1,74 @@
+"""The Celery application: broker, serializers, queues and the beat's schedule."""
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+from project import queues
+from project.batch_serializer import register_batch_serializer
+
+register_batch_serializer()
+
+app = Celery("tapewatch")
+app.conf.update(
+    broker_url=settings.CELERY_BROKER_URL,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    # For AMQP: a publish returns when the broker has taken the message. For Redis: the time after which a batch of a
+    # killed worker is handed out again, an hour by default.
+    broker_transport_options=(
+        {
+            "visibility_timeout": 15,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "global_keyprefix": "broker:",
+            "socket_timeout": 10,
+            "socket_keepalive": True,
+        }
+        if settings.BROKER_IS_REDIS
+        else {"confirm_publish": True, "connect_timeout": 5}
+    ),
+    task_queues=queues.all_queues(settings.MESSAGE_TTL_MS),
+    task_create_missing_queues=False,
+    task_default_queue=queues.JOBS,
+    task_default_delivery_mode="transient",
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json", "application/x-tapewatch-batch"],
+    worker_prefetch_multiplier=4,
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    timezone="UTC",
+    enable_utc=True,
+    beat_schedule={
+        # Each message dies at the next tick: a late scan is worthless.
+        "scan": {
+            "task": "processors.tasks.scan_tick",
+            "schedule": 1.0,
+            "options": {"queue": queues.SCANS, "expires": 1.0},
+        },
+        "reference": {
+            "task": "processors.tasks.refresh_reference",
+            "schedule": 15.0,
+            "options": {"queue": queues.JOBS, "expires": 15.0},
+        },
+    },
+)
+app.autodiscover_tasks(["processors"])
+
+
+@setup_logging.connect
+def _keep_django_logging(**kwargs: Any) -> None:
+    """A receiver of this signal keeps Celery from replacing the logging that Django has set up."""
+
+
+if not settings.BROKER_IS_REDIS:
+    from processors.dead_letters import DeadLetterStep
+
+    app.steps["consumer"].add(DeadLetterStep)

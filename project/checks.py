@@ -1,0 +1,52 @@
+"""What `manage.py check` says about the configuration; every command runs it before it starts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from project import env
+
+
+@register("tapewatch")
+def check_environment(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """An error for each variable that could not be used, by name and with what it should look like."""
+    return [
+        Error(f"{problem.name}: {problem.message}", hint=problem.hint, id="tapewatch.E001") for problem in env.PROBLEMS
+    ]
+
+
+@register("tapewatch")
+def check_feed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The feed's name, and a key that would leave the machine in the clear."""
+    messages: list[CheckMessage] = []
+    feed = settings.MASSIVE_FEED
+    host, colon, port = feed.rpartition(":")
+    if feed not in {"real-time", "delayed"} and not (colon and host and port.isdigit() and 0 < int(port) < 65536):
+        messages.append(
+            Error(
+                f"MASSIVE_FEED: {feed!r} names no feed",
+                hint="It should be real-time, delayed, or an address such as 127.0.0.1:8765.",
+                id="tapewatch.E002",
+            )
+        )
+    elif feed in {"real-time", "delayed"} and not settings.MASSIVE_API_KEY:
+        messages.append(
+            Error(
+                f"MASSIVE_FEED is {feed}, which needs a key, and MASSIVE_API_KEY is not set",
+                hint="Set MASSIVE_API_KEY, or unset MASSIVE_FEED to use the simulator.",
+                id="tapewatch.E003",
+            )
+        )
+    local = host in {"127.0.0.1", "localhost", "[::1]"}
+    if settings.MASSIVE_API_KEY and not settings.MASSIVE_SECURE and not local:
+        messages.append(
+            Warning(
+                "MASSIVE_SECURE is off: the key would cross the network in the clear",
+                hint="Remove MASSIVE_SECURE from the environment.",
+                id="tapewatch.W001",
+            )
+        )
+    return messages

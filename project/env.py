@@ -1,0 +1,170 @@
+"""The environment: the one place where variables and `.env` are read.
+
+A value that cannot be used never stops the import of the settings: the default takes its place and the problem is kept
+in `PROBLEMS`, from where `manage.py check` reports it by the variable's name (see `checks.py`). Every command runs
+those checks before it does anything else.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A variable that cannot be used: its name, what is wrong, and what it should look like."""
+
+    name: str
+    message: str
+    hint: str
+
+
+PROBLEMS: list[Problem] = []
+
+_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=")
+# Characters that would end a value early or start a comment make a line mean something else than it shows.
+_QUOTED = re.compile(r"""=\s*(?:'[^']*|"(?:[^"\\]|\\.)*)$""")
+
+
+def load_dotenv(path: Path) -> None:
+    """Read `path` into the environment, where variables that are already set win.
+
+    A line that is no assignment, an open quote and an unreadable file are kept in `PROBLEMS`; the other lines count.
+    """
+    if not path.exists():
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        PROBLEMS.append(
+            Problem(".env", f"cannot be read: {error}", "Make it a UTF-8 text file that you may read, or remove it.")
+        )
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        if not _ASSIGNMENT.match(line):
+            PROBLEMS.append(
+                Problem(".env", f"line {number} is no assignment", "Write NAME=value, or start the line with # .")
+            )
+        elif _QUOTED.search(stripped):
+            PROBLEMS.append(
+                Problem(".env", f"line {number} opens a quote and does not close it", "Close the quote on that line.")
+            )
+    environ.Env.read_env(str(path), overwrite=False)
+
+
+def _typed(name: str, default: T, parse: Callable[[str], T], looks_like: str, secret: bool = False) -> T:
+    raw = os.environ.get(name, "").strip()
+    if not raw:
+        return default
+    try:
+        return parse(raw)
+    except ValueError as error:
+        shown = "its value" if secret else repr(raw)
+        PROBLEMS.append(Problem(name, f"{shown} cannot be used: {error}", f"It should be {looks_like}."))
+        return default
+
+
+def text(name: str, default: str = "") -> str:
+    """A text; unset and empty are the same."""
+    return os.environ.get(name, "").strip() or default
+
+
+def flag(name: str, default: bool) -> bool:
+    """A switch: `1 true yes on` or `0 false no off`, in any case."""
+
+    def parse(raw: str) -> bool:
+        if raw.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if raw.lower() in {"0", "false", "no", "off"}:
+            return False
+        raise ValueError("neither on nor off")
+
+    return _typed(name, default, parse, "1, true, yes or on, or 0, false, no or off")
+
+
+def integer(name: str, default: int, least: int, most: int) -> int:
+    """A whole number in [least, most]."""
+
+    def parse(raw: str) -> int:
+        number = int(raw)
+        if not least <= number <= most:
+            raise ValueError(f"not between {least:,} and {most:,}")
+        return number
+
+    return _typed(name, default, parse, f"a whole number from {least} to {most}")
+
+
+def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """One of `choices`, in any case; the answer is spelt as in `choices`."""
+
+    def parse(raw: str) -> str:
+        for candidate in choices:
+            if raw.lower() == candidate.lower():
+                return candidate
+        raise ValueError("not one of the choices")
+
+    return _typed(name, default, parse, "one of " + ", ".join(choices))
+
+
+def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """A list, separated by commas; blanks around a word do not count."""
+    raw = os.environ.get(name, "")
+    return [word.strip() for word in raw.split(",") if word.strip()] or list(default)
+
+
+def url(name: str, default: str, schemes: tuple[str, ...], example: str) -> str:
+    """An address with one of `schemes`; it may carry a password, so a problem never shows the value."""
+
+    def parse(raw: str) -> str:
+        parts = urlsplit(raw)
+        if parts.scheme not in schemes:
+            raise ValueError(f"it does not start with {' or '.join(scheme + '://' for scheme in schemes)}")
+        parts.port  # noqa: B018 - raises ValueError for a port that is no number
+        if not parts.hostname and not parts.path.strip("/"):
+            raise ValueError("it names no host and no socket")
+        return raw
+
+    return _typed(name, default, parse, f"like {example}", secret=True)
+
+
+def subscriptions(name: str, default: tuple[str, ...]) -> list[str]:
+    """Massive subscriptions such as `A.*` or `T.AAPL`, separated by commas."""
+
+    def parse(raw: str) -> list[str]:
+        names = [word.strip() for word in raw.split(",") if word.strip()]
+        for word in names:
+            channel, dot, symbol = word.partition(".")
+            if not channel or not dot or not symbol:
+                raise ValueError(f"{word!r} has no channel and symbol with a dot between them")
+        if not names:
+            raise ValueError("it names no subscription")
+        return names
+
+    return _typed(name, list(default), parse, "a comma list such as A.*,T.*,Q.AAPL")
+
+
+def secret_key(name: str, least: int = 32) -> str:
+    """Django's secret key, from the environment alone.
+
+    Without one every process would sign with a key of its own, so sessions and tokens would not be understood by
+    another process. `up` writes a key to `.env` before it starts anything; until then a key for this process alone
+    serves.
+    """
+    raw = os.environ.get(name, "").strip()
+    if raw and len(raw) < least:
+        PROBLEMS.append(Problem(name, f"is shorter than {least} characters", "Use 50 or more random characters."))
+    return raw or secrets.token_urlsafe(48)

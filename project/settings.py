@@ -1,0 +1,200 @@
+"""Settings, in the order of an event's way: feed, listener, broker, processors, cache, web, people, logs.
+
+Every value from outside comes through `env`; nothing else in the project reads the environment.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from project import env
+from project.logs import logging_config
+
+BASE_DIR = env.BASE_DIR
+env.load_dotenv(Path(env.text("TAPEWATCH_ENV_FILE", str(BASE_DIR / ".env"))))
+
+VERSION = "0.1.0"
+DEBUG = env.flag("DEBUG", default=False)
+# What the running system writes: the embedded Valkey's socket and files, SQLite. Private to its owner.
+RUN_DIR = Path(env.text("TAPEWATCH_RUN_DIR", str(BASE_DIR / "var")))
+
+# 1. The feed: Massive, or the simulator when there is no key ---------------------------------------------------------
+MASSIVE_API_KEY = env.text("MASSIVE_API_KEY") or env.text("POLYGON_API_KEY")
+SIMULATOR_KEY = "simulator"
+SIMULATOR_HOST_PORT = "127.0.0.1:8765"
+MASSIVE_FEED = env.text("MASSIVE_FEED", "real-time" if MASSIVE_API_KEY else SIMULATOR_HOST_PORT)
+MASSIVE_MARKET = env.choice("MASSIVE_MARKET", "stocks", ("stocks", "options", "indices", "crypto", "forex", "futures"))
+MASSIVE_SUBSCRIPTIONS = env.subscriptions("MASSIVE_SUBSCRIPTIONS", ("A.*", "T.*", "Q.*", "LULD.*"))
+MASSIVE_SECURE = env.flag("MASSIVE_SECURE", default=bool(MASSIVE_API_KEY))
+MASSIVE_REST_URL = env.url("MASSIVE_REST_URL", "", ("http", "https"), "https://api.massive.com")
+
+# 2. The listener: buffer and batches ---------------------------------------------------------------------------------
+MESSAGE_TTL_MS = env.integer("MESSAGE_TTL_MS", 5_000, 100, 600_000)
+BATCH_MAX_EVENTS = env.integer("BATCH_MAX_EVENTS", 1_000, 1, 100_000)
+BATCH_MAX_AGE_MS = env.integer("BATCH_MAX_AGE_MS", 20, 0, 10_000)
+LISTENER_BUFFER_MB = env.integer("LISTENER_BUFFER_MB", 64, 1, 65_536)
+
+# 3. Cache and broker: Redis or Valkey, RabbitMQ; both embedded when no address is given ------------------------------
+VALKEY_SOCKET = RUN_DIR / "valkey.sock"
+# `up` starts a Valkey of its own when it is not told of another.
+EMBEDDED_VALKEY = not env.text("REDIS_URL")
+REDIS_URL = env.url("REDIS_URL", f"unix://{VALKEY_SOCKET}", ("redis", "rediss", "unix"), "redis://127.0.0.1:6379/0")
+CELERY_BROKER_URL = env.url(
+    "CELERY_BROKER_URL",
+    # kombu spells a socket's address differently from the Redis client.
+    REDIS_URL.replace("unix://", "redis+socket://", 1),
+    ("amqp", "amqps", "pyamqp", "redis", "rediss", "redis+socket"),
+    "amqp://user:password@127.0.0.1:5672//",
+)
+BROKER_IS_REDIS = CELERY_BROKER_URL.startswith("redis")
+
+# 4. The database: what people change, and the history ----------------------------------------------------------------
+DATABASE_URL = env.url(
+    "DATABASE_URL",
+    f"sqlite:///{RUN_DIR / 'tapewatch.sqlite3'}",
+    ("sqlite", "postgres", "postgresql", "mysql", "psql", "pgsql"),
+    "postgres://user:password@127.0.0.1:5432/tapewatch",
+)
+DATABASES: dict[str, dict[str, Any]] = {"default": environ.Env.db_url_config(DATABASE_URL)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # With Django's defaults six writers met "database is locked" 1,855 times; with these, never.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "django",
+    }
+}
+
+# 5. The web: pages, API and sockets ----------------------------------------------------------------------------------
+SECRET_KEY = env.secret_key("SECRET_KEY")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+WDS_URL = env.url("WDS_URL", "", ("ws", "wss"), "wss://scanner.example.com/ws")
+# Behind a proxy that speaks TLS for us, cookies and redirects are for https alone.
+HTTPS = env.flag("HTTPS", default=False)
+ROOT_URLCONF = "project.urls"
+ASGI_APPLICATION = "project.asgi.application"
+
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_vite",
+    "allauth",
+    "allauth.account",
+    "project",
+    "listener",
+    "processors",
+    "widgets",
+    "control",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the apps' own: allauth's account pages wear our dress.
+        "DIRS": [BASE_DIR / "control" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = RUN_DIR / "static"
+# The finders serve the built front end as it lies; nothing has to be collected on a laptop.
+WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+DJANGO_VITE = {
+    "default": {
+        "dev_mode": False,
+        "static_url_prefix": "dashboard",
+        "manifest_path": BASE_DIR / "widgets" / "static" / "dashboard" / "manifest.json",
+    }
+}
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# 6. People -----------------------------------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+ACCOUNT_ADAPTER = "control.accounts.ClosedSignupAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "account_login"
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "tapewatch@localhost")
+EMAIL_URL = env.text("EMAIL_URL")
+if EMAIL_URL:
+    vars().update(environ.Env.email_url_config(EMAIL_URL))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+UNFOLD = {"SITE_TITLE": "Tapewatch", "SITE_HEADER": "Tapewatch", "SITE_URL": "/"}
+
+# Times are kept in UTC and shown in New York's, the market's own.
+USE_TZ = True
+TIME_ZONE = "America/New_York"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+
+# 7. Logs -------------------------------------------------------------------------------------------------------------
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
+LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
