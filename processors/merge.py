@@ -1,0 +1,329 @@
+"""Batch → what one script call merges: values pre-merged by symbol, so that Redis does a symbol's work once a batch.
+
+Every function here is pure: events in, a `Merge` out. What they put together by minimum, maximum, sum or the total
+order (event time, sequence number, receipt) the scripts put together in the same way, so that any split of the events
+into batches, in any order, gives the same table (design rule 3).
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from math import inf, nan
+from typing import Any, Final
+
+import msgspec
+
+from listener.events import Bar, Batch, Head, Luld, Quote, Trade, event_ms
+from processors import parts, wire
+from processors.conditions import REGULAR, update_rule
+from processors.sessions import DayLookup
+
+# What may stand in a channel's and a key's name; the symbols of all markets fit (O:SPY251219C00650000, BTC-USD,
+# EUR/USD).
+_SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/_-]{0,39}")
+# A live event further ahead of its receipt than this is malformed (design rule 2).
+_AHEAD_MS: Final = 60_000
+_RING_SECONDS: Final = 1_800  # half an hour of second bars can still be corrected; Massive corrects for 15 minutes
+_RING_MINUTES: Final = 960  # minute bars of the whole trading day
+_CENTS_OF_CENTS: Final = 10_000
+
+Wanted = Callable[[str], bool]
+
+
+@dataclass(slots=True)
+class Merge:
+    """The argument of one script call.
+
+    Attributes:
+        script: Which script merges it, by its name in `lua/`.
+        entries: The script's own argument.
+        applied: Events that take part.
+        newest: The newest event time among them, epoch milliseconds, 0 for none.
+        messages: Channel, payload, channel, payload, …: published in the same atomic step.
+        failed: What could not be used, in words, with the event.
+    """
+
+    script: str
+    entries: list[Any]
+    applied: int = 0
+    newest: int = 0
+    messages: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+class _Unusable(ValueError):
+    """An event that says something impossible."""
+
+
+def _positive(value: float, name: str) -> float:
+    if not 0 < value < inf:
+        raise _Unusable(f"{name} is {value}, not a positive number")
+    return value
+
+
+def _usable(batch: Batch, decode: Callable[[msgspec.Raw], Any], merge: Merge) -> list[tuple[int, msgspec.Raw, Any]]:
+    """Receipt number, bytes and typed form of each event that can be read; the others go to `failed`."""
+    result = []
+    for number, raw in enumerate(batch.events, batch.seq):
+        try:
+            result.append((number, raw, decode(raw)))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            merge.failed.append((str(error), str(bytes(raw), "utf-8", "replace")))
+    return result
+
+
+class _Gate:
+    """Checks what all typed events share: a usable symbol, a time not ahead of its receipt."""
+
+    def __init__(self, batch: Batch, merge: Merge) -> None:
+        self._latest = batch.received_at + _AHEAD_MS if batch.source.startswith("live:") else inf
+        self._merge = merge
+        self._known: set[str] = set()
+
+    def pass_through(self, symbol: str, at: int) -> None:
+        if symbol not in self._known:
+            if not _SYMBOL.fullmatch(symbol):
+                raise _Unusable(f"{symbol!r} is no symbol")
+            self._known.add(symbol)
+        if at > self._latest:
+            raise _Unusable(f"its time, {at}, is over a minute ahead of its receipt")
+        if at <= 0:
+            raise _Unusable(f"its time, {at}, is none")
+
+    def refuse(self, error: Exception, raw: msgspec.Raw) -> None:
+        self._merge.failed.append((str(error), str(bytes(raw), "utf-8", "replace")))
+
+    def accept(self, at: int) -> None:
+        self._merge.applied += 1
+        if at > self._merge.newest:
+            self._merge.newest = at
+
+
+_decode_trade = msgspec.json.Decoder(Trade).decode
+_decode_bar = msgspec.json.Decoder(Bar).decode
+_decode_quote = msgspec.json.Decoder(Quote).decode
+_decode_luld = msgspec.json.Decoder(Luld).decode
+
+# Positions in a trade row (parts.TRADE_COLUMNS).
+_LAST, _FIRST, _REGULAR, _EXTREMES, _VOLUME, _COUNT, _NOTIONAL, _NEWEST = 1, 6, 11, 16, 22, 23, 24, 25
+
+
+def merge_trades(batch: Batch, wanted: Wanted, days: DayLookup) -> Merge:
+    """Trades by symbol: last, first and first regular print, session extremes, volume, notional.
+
+    A trade's conditions decide what it updates; one outside the trading day changes nothing but the newest print.
+    """
+    merge = Merge("trades", [])
+    gate = _Gate(batch, merge)
+    rows: dict[str, dict[int, list[Any]]] = {}
+    for number, raw, trade in _usable(batch, _decode_trade, merge):
+        at = event_ms(trade.t)
+        try:
+            gate.pass_through(trade.sym, at)
+            price = _positive(trade.p, "its price")
+            if not 0 <= trade.s < 1e12:
+                raise _Unusable(f"its size is {trade.s}")
+        except _Unusable as error:
+            gate.refuse(error, raw)
+            continue
+        gate.accept(at)
+        finer = trade.t % 1_000_000 if trade.t > 100_000_000_000_000_000 else 0
+        order = (at, finer, trade.q, number)
+        day = days.find(at)
+        key = day.number if day else 0
+        by_day = rows.setdefault(trade.sym, {})
+        row = by_day.get(key)
+        if row is None:
+            row = by_day[key] = [key, *[nan] * 21, 0, 0, 0, 0, 0, 0, 0, ""]
+        if order > tuple(row[_NEWEST : _NEWEST + 4]):
+            row[_NEWEST:] = [*order, str(bytes(raw), "utf-8")]
+        if wanted(channel := f"stocks:trades:{trade.sym}"):
+            merge.messages += [channel, wire.long_form(raw, wire.TRADE).decode()]
+        if day is None:
+            continue
+        rule = update_rule(trade.c) if trade.c else REGULAR
+        session = day.session_index(at)
+        if rule.updates_open_close:
+            _keep_newest(row, _LAST, order, price)
+            _keep_oldest(row, _FIRST, order, price)
+            if session == 1:
+                _keep_oldest(row, _REGULAR, order, price)
+        if rule.updates_high_low:
+            high, low = _EXTREMES + 2 * session, _EXTREMES + 2 * session + 1
+            if not price <= row[high]:
+                row[high] = price
+            if not price >= row[low]:
+                row[low] = price
+        if rule.updates_volume:
+            size = int(trade.s)
+            row[_VOLUME] += size
+            row[_NOTIONAL] += round(price * _CENTS_OF_CENTS) * size
+        row[_COUNT] += 1
+    merge.entries = [[symbol, row] for symbol, by_day in rows.items() for _, row in sorted(by_day.items())]
+    return merge
+
+
+def _keep_newest(row: list[Any], at: int, order: tuple[int, int, int, int], price: float) -> None:
+    if row[at + 4] != row[at + 4] or order > tuple(row[at : at + 4]):
+        row[at : at + 5] = [*order, price]
+
+
+def _keep_oldest(row: list[Any], at: int, order: tuple[int, int, int, int], price: float) -> None:
+    if row[at + 4] != row[at + 4] or order < tuple(row[at : at + 4]):
+        row[at : at + 5] = [*order, price]
+
+
+def merge_bars(batch: Batch, wanted: Wanted, days: DayLookup) -> list[Merge]:
+    """Second bars and minute bars, each kind for its own script call; every bar is passed on, in order of receipt."""
+    second = Merge("bars", [parts.SECOND_BARS, "tw:ring:A:", _RING_SECONDS, 1_000])
+    minute = Merge("bars", [parts.MINUTE_BARS, "tw:ring:AM:", _RING_MINUTES, 60_000])
+    gates = {"A": _Gate(batch, second), "AM": _Gate(batch, minute)}
+    for number, raw, bar in _usable(batch, _decode_bar, second):
+        merge = minute if bar.ev == "AM" else second
+        gate = gates["AM" if bar.ev == "AM" else "A"]
+        start, end = event_ms(bar.s), event_ms(bar.e)
+        try:
+            gate.pass_through(bar.sym, start)
+            for value, name in ((bar.o, "its open"), (bar.h, "its high"), (bar.l, "its low"), (bar.c, "its close")):
+                _positive(value, name)
+            if bar.h < bar.l or end <= start:
+                raise _Unusable("its high is below its low, or its end not after its start")
+        except _Unusable as error:
+            gate.refuse(error, raw)
+            continue
+        gate.accept(end - 1)
+        if wanted(channel := f"stocks:agg:{bar.sym}"):
+            merge.messages += [channel, wire.long_form(raw, wire.AGG).decode()]
+        day = days.find(start)
+        if day is None:
+            continue
+        merge.entries.append(
+            [
+                *(bar.sym, day.number, day.session_index(start), start, end, number),
+                *(bar.o, bar.h, bar.l, bar.c, bar.v),
+                nan if bar.av is None else bar.av,
+                bar.op or nan,
+                str(bytes(raw), "utf-8"),
+            ]
+        )
+    return [merge for merge in (second, minute) if merge.applied or merge.failed]
+
+
+def merge_quotes(batch: Batch, wanted: Wanted) -> Merge:
+    """The newest quote of each symbol; older ones of the batch are conflated away."""
+    merge = Merge("latest", [])
+    gate = _Gate(batch, merge)
+    newest: dict[str, tuple[int, int, int, int, msgspec.Raw]] = {}
+    for number, raw, quote in _usable(batch, _decode_quote, merge):
+        at = event_ms(quote.t)
+        try:
+            gate.pass_through(quote.sym, at)
+        except _Unusable as error:
+            gate.refuse(error, raw)
+            continue
+        gate.accept(at)
+        finer = quote.t % 1_000_000 if quote.t > 100_000_000_000_000_000 else 0
+        kept = newest.get(quote.sym)
+        if kept is None or (at, finer, quote.q, number) > kept[:4]:
+            newest[quote.sym] = (at, finer, quote.q, number, raw)
+    return _latest(merge, parts.QUOTES, newest, "stocks:quotes:", wire.QUOTE, wanted)
+
+
+def merge_halts(batch: Batch, wanted: Wanted) -> Merge:
+    """The newest price band or halt of each symbol; every one of them is published."""
+    merge = Merge("latest", [])
+    gate = _Gate(batch, merge)
+    newest: dict[str, tuple[int, int, int, int, msgspec.Raw]] = {}
+    for number, raw, luld in _usable(batch, _decode_luld, merge):
+        at = event_ms(luld.t)
+        try:
+            gate.pass_through(luld.T, at)
+        except _Unusable as error:
+            gate.refuse(error, raw)
+            continue
+        gate.accept(at)
+        finer = luld.t % 1_000_000 if luld.t > 100_000_000_000_000_000 else 0
+        if wanted(channel := f"stocks:luld:{luld.T}"):
+            merge.messages += [channel, wire.long_form(raw, wire.LULD).decode()]
+        kept = newest.get(luld.T)
+        if kept is None or (at, finer, luld.q, number) > kept[:4]:
+            newest[luld.T] = (at, finer, luld.q, number, raw)
+    return _latest(merge, parts.HALTS, newest, "", {}, wanted)
+
+
+def _latest(
+    merge: Merge,
+    key: str,
+    newest: dict[str, tuple[int, int, int, int, msgspec.Raw]],
+    prefix: str,
+    names: dict[str, str],
+    wanted: Wanted,
+    is_row: bool = True,
+) -> Merge:
+    merge.entries = [key, is_row]
+    for symbol, (at, finer, sequence, number, raw) in newest.items():
+        merge.entries.append([symbol, at, finer, sequence, number, str(bytes(raw), "utf-8")])
+        if prefix and wanted(prefix + symbol):
+            merge.messages += [prefix + symbol, wire.long_form(raw, names).decode()]
+    return merge
+
+
+_UNKNOWN_CAP: Final = 1_000
+_UNKNOWN_LIFE_MS: Final = 86_400_000
+_NEWS_CAP: Final = 500
+_decode_head = msgspec.json.Decoder(Head).decode
+
+
+def merge_unknown(batch: Batch, wanted: Wanted) -> Merge:
+    """Events of no known type, as they came, each under `unknown:{ns}` by its receipt."""
+    merge = Merge("unknown", ["tw:raw:unknown", _UNKNOWN_CAP, _UNKNOWN_LIFE_MS])
+    merge.applied = len(batch.events)
+    publish = wanted("unknown")
+    # Of a flood only the newest would survive the cap.
+    for number, raw in list(enumerate(batch.events, batch.seq))[-_UNKNOWN_CAP:]:
+        # A receipt number counts microseconds (see listener.batching): three digits more make it the nanosecond of the
+        # name.
+        merge.entries.append([f"unknown:{number * 1_000}", str(bytes(raw), "utf-8", "replace")])
+    if publish:
+        for raw in batch.events:
+            merge.messages += ["unknown", str(bytes(raw), "utf-8", "replace")]
+    return merge
+
+
+class _Article(msgspec.Struct, frozen=True):
+    id: str
+    published_utc: datetime
+    title: str
+    tickers: list[str] = []
+
+
+_decode_article = msgspec.json.Decoder(_Article).decode
+
+
+def merge_news(batch: Batch) -> Merge:
+    """Articles as Massive's news endpoint gives them; each is kept and published once, whatever is delivered again."""
+    merge = Merge("news", [_NEWS_CAP])
+    for _, raw, article in _usable(batch, _decode_article, merge):
+        merge.applied += 1
+        published = int(article.published_utc.timestamp() * 1_000)
+        symbols = [symbol for symbol in article.tickers if _SYMBOL.fullmatch(symbol)]
+        merge.entries.append([article.id, published, str(bytes(raw), "utf-8"), symbols])
+    return merge
+
+
+def merge_other_market(batch: Batch, market: str, kind: str, wanted: Wanted) -> Merge:
+    """Other markets' events: the newest of each symbol as it came, under `{market}:{kind}:{SYM}`."""
+    merge = Merge("latest", [])
+    newest: dict[str, tuple[int, int, int, int, msgspec.Raw]] = {}
+    for number, raw, head in _usable(batch, _decode_head, merge):
+        symbol = head.symbol
+        if symbol is None or not _SYMBOL.fullmatch(symbol):
+            merge.failed.append((f"{symbol!r} is no symbol", str(bytes(raw), "utf-8", "replace")))
+            continue
+        merge.applied += 1
+        # Only receipt orders what has no common shape.
+        newest[symbol] = (0, 0, 0, number, raw)
+        if wanted(channel := f"{market}:{kind}:{symbol}"):
+            merge.messages += [channel, str(bytes(raw), "utf-8")]
+    return _latest(merge, f"tw:raw:{market}:{kind}", newest, "", {}, wanted, is_row=False)

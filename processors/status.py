@@ -1,0 +1,74 @@
+"""The `status` message: market clock, session, and how the feed does, each second, for everyone."""
+
+from typing import Any, TypedDict
+
+import msgspec
+
+from processors.sessions import next_bell, session_at
+from processors.store import Source
+
+
+class FeedState(TypedDict):
+    """What the listener does: a state's name, since when (epoch ms), and why, in words."""
+
+    state: str
+    since: int
+    reason: str
+
+
+class Status(TypedDict):
+    """The payload of `status`. Times are epoch milliseconds; `at` is the wall clock, the others the market's."""
+
+    at: int
+    market_clock: int | None
+    session: str
+    next_bell_at: int | None
+    trading_day: str | None
+    source: str
+    kind: str
+    speed: float
+    newest_event_at: int | None
+    delay_ms: int | None
+    feed: FeedState
+
+
+def status_message(source: Source, listener: bytes | None, now_ms: float) -> Status:
+    """Put the message together.
+
+    Args:
+        source: The present source.
+        listener: The listener's own report as JSON, None when it has not reported for ten seconds.
+        now_ms: The wall clock, epoch milliseconds.
+    """
+    clock = source.market_clock
+    day, session = session_at(clock)
+    report: dict[str, Any] = msgspec.json.decode(listener) if listener else {}
+    return Status(
+        at=int(now_ms),
+        market_clock=clock or None,
+        session=session,
+        next_bell_at=next_bell(clock) if clock else None,
+        trading_day=day.date.isoformat() if day else None,
+        source=source.id,
+        kind=source.kind,
+        speed=source.speed,
+        newest_event_at=source.newest or None,
+        delay_ms=_delay(source, now_ms),
+        feed=FeedState(
+            state=str(report.get("state", "stopped")),
+            since=int(report.get("since", 0)),
+            reason=str(report.get("reason", "No listener is running.")),
+        ),
+    )
+
+
+def _delay(source: Source, now_ms: float) -> int | None:
+    """How far the newest event lies behind where the market's clock should be; None when nothing paces the source."""
+    if not source.newest:
+        return None
+    if source.kind == "live":
+        return max(0, int(now_ms - source.newest))
+    if source.speed <= 0:
+        return None
+    expected = source.clock + (now_ms - source.since) * source.speed
+    return max(0, int((expected - source.newest) / source.speed))
