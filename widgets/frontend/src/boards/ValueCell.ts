@@ -1,0 +1,77 @@
+import type { ICellRendererComp, ICellRendererParams } from 'ag-grid-community'
+
+import { formatValue, moveStrength, NOTHING, type Unit } from '../format'
+import type { Row, Scalar } from '../wds/protocol'
+import { extinguish, flashClass, light, type Flash } from './flashes'
+
+export interface ValueCellParams {
+  readonly unit: Unit
+  readonly field: string
+}
+
+type Params = ICellRendererParams<Row, Scalar> & ValueCellParams
+
+/** Units whose sign is a direction of the market. */
+const SIGNED: ReadonlySet<Unit> = new Set(['percent', 'usd_signed'])
+/** Units that only grow or whose direction says nothing: they flash neutrally. */
+const NEUTRAL: ReadonlySet<Unit> = new Set(['shares', 'count', 'notional', 'time', 'ratio'])
+/** Lower bounds of the classes of relative volume: busy, very busy, extraordinary. */
+const RATIO_CLASSES = [2, 5, 10] as const
+
+/** The classes that colour a value: direction and strength of a move, or class of a ratio. */
+export function toneClasses(unit: Unit, value: Scalar): string {
+  if (typeof value !== 'number' || !Number.isFinite(value)) return ''
+  if (unit === 'ratio') {
+    const level = RATIO_CLASSES.filter((bound) => value >= bound).length
+    return level === 0 ? '' : `ratio-${level}`
+  }
+  if (!SIGNED.has(unit)) return ''
+  const strength = moveStrength(value)
+  if (strength === 0) return ''
+  const direction = value > 0 ? 'up' : 'down'
+  return unit === 'percent' ? `${direction} tint-${strength}` : direction
+}
+
+/** How a cell flashes when its value changes: up, down, neutrally, or not at all. */
+export function flashKind(unit: Unit, before: Scalar, after: Scalar): Flash | null {
+  if (typeof before !== 'number' || typeof after !== 'number' || before === after) return null
+  if (NEUTRAL.has(unit)) return 'new'
+  return after > before ? 'up' : 'down'
+}
+
+/**
+ * A number on a board. The span fills the cell and carries one class list: one write to the page per change.
+
+ */
+export class ValueCell implements ICellRendererComp<Row> {
+  private readonly gui = document.createElement('span')
+  private value: Scalar = null
+  private text = ''
+
+  init(params: Params): void {
+    this.draw(params, null)
+  }
+
+  refresh(params: Params): boolean {
+    const after = params.value ?? null
+    const changed = formatValue(params.unit, after) !== this.text
+    this.draw(params, changed ? flashKind(params.unit, this.value, after) : null)
+    return true
+  }
+
+  getGui(): HTMLElement {
+    return this.gui
+  }
+
+  private draw(params: Params, flash: Flash | null): void {
+    this.value = params.value ?? null
+    const text = formatValue(params.unit, this.value)
+    const classes = ['value', `unit-${params.unit}`, toneClasses(params.unit, this.value)]
+    if (text === NOTHING) classes.push('nothing')
+    if (flash !== null) classes.push(flashClass(flash))
+    if (text !== this.text) this.gui.textContent = this.text = text
+    this.gui.className = classes.filter((name) => name !== '').join(' ')
+    if (flash === null) extinguish(this.gui)
+    else light(this.gui)
+  }
+}
