@@ -1,0 +1,33 @@
+"""`manage.py issue_token USER [--days N]`: print a token for `/ws` and the API, once."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+
+from control.models import ApiToken
+
+
+class Command(BaseCommand):
+    help = "Print a new token for a user. It is shown once; only its hash is kept."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("user", help="the user's name")
+        parser.add_argument("--days", type=int, default=None, help="how long it is valid (until it is revoked)")
+        parser.add_argument("--name", default="", help="what it is for, shown in the admin")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        days: int | None = options["days"]
+        if days is not None and days < 1:
+            raise CommandError(f"--days {days}: use a whole number of days, at least 1.")
+        try:
+            user = User.objects.get(username=options["user"])
+        except User.DoesNotExist:
+            raise CommandError(
+                f"There is no user {options['user']!r}; make one with 'manage.py createsuperuser' or in the admin."
+            ) from None
+        if not user.is_active:
+            raise CommandError(f"The user {user.username!r} is switched off; a token would not be accepted.")
+        _, token = ApiToken.issue(user, options["name"], days)
+        self.stdout.write(token)

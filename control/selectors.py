@@ -1,0 +1,87 @@
+"""Read-only views of the running system, for commands, pages and probes."""
+
+from time import time
+from typing import Any, TypedDict
+
+import msgspec
+from django.conf import settings
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+from processors import store as keys
+from processors.accounts import accounts
+from processors.redis_broker import broker_client, depth
+from processors.status import status_message
+from processors.store import Store
+from project import queues
+from project.queues import FEEDS
+
+
+class Stats(TypedDict):
+    """What `manage.py stats --json` prints.
+
+    Attributes:
+        source: The present source's id, or None.
+        feeds: Every term of the accounts, by feed, in events.
+        newest_event_at: The market's clock, epoch ms, or None before the first event.
+        newest_event_age_ms: How far it lies behind where the clock should be; None when nothing paces the source.
+        buffer_bytes: What waits in the listener.
+        queues: Messages that wait, by queue; None where the broker cannot be asked.
+        components: Each part's state in a word or two.
+    """
+
+    source: str | None
+    feeds: dict[str, dict[str, int]]
+    newest_event_at: int | None
+    newest_event_age_ms: int | None
+    buffer_bytes: int
+    queues: dict[str, int | None]
+    components: dict[str, str]
+
+
+def system_stats(store: Store) -> Stats:
+    """The accounts and depths of this moment.
+
+    Raises:
+        redis.RedisError: The cache cannot be reached.
+    """
+    source = store.source()
+    report = store.redis.get(keys.LISTENER_STATE)
+    listener: dict[str, Any] = msgspec.json.decode(report) if report else {}
+    status = status_message(source, report, time() * 1_000) if source else None
+    depths = queue_depths()
+    return Stats(
+        source=source.id if source else None,
+        feeds=accounts(store, source.id if source else "", settings.MESSAGE_TTL_MS),
+        newest_event_at=status["newest_event_at"] if status else None,
+        newest_event_age_ms=status["delay_ms"] if status else None,
+        buffer_bytes=int(listener.get("buffered_bytes", 0)),
+        queues=depths,
+        components={
+            "listener": f"{listener.get('state', 'stopped')}: {listener.get('reason', 'no listener reports')}",
+            "broker": "unreachable" if all(value is None for value in depths.values()) else "ok",
+            "cache": "ok",
+        },
+    )
+
+
+def queue_depths() -> dict[str, int | None]:
+    """Messages that wait in each queue; None for one that does not exist or cannot be asked."""
+    names = (*FEEDS, queues.LOSSLESS, queues.SCANS, queues.JOBS)
+    if settings.BROKER_IS_REDIS:
+        client = broker_client()
+        return {name: depth(client, name) for name in names}
+    depths: dict[str, int | None] = dict.fromkeys((*names, queues.DEAD_LETTERS))
+    channel: Any
+    try:
+        with Connection(settings.CELERY_BROKER_URL, connect_timeout=3) as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+            for name in depths:
+                try:
+                    with connection.channel() as channel:
+                        depths[name] = channel.queue_declare(name, passive=True).message_count
+                except connection.channel_errors:
+                    depths[name] = None
+    except (OperationalError, OSError):
+        return depths
+    return depths
