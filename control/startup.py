@@ -21,10 +21,10 @@ from kombu.exceptions import OperationalError
 from project import queues
 from project.processes import free_port
 
-_KEY_LINE = re.compile(r"^\s*(?:export\s+)?SECRET_KEY\s*=\s*(?P<value>.*?)\s*$", re.MULTILINE)
+_KEY_LINE = re.compile(r"^[ \t]*(?:export[ \t]+)?SECRET_KEY[ \t]*=[ \t]*(?P<value>.*?)[ \t]*$", re.MULTILINE)
 
 
-class CannotStart(Exception):  # noqa: N818 - a state, in one sentence for a person
+class CannotStart(Exception):
     """Something that `up` needs is missing or taken; the text says what, and what to do."""
 
 

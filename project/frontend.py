@@ -51,6 +51,7 @@ def build(force: bool = False, sources: Path = SOURCES, output: Path = OUTPUT) -
     installed = sources / "node_modules" / _STAMP
     if force or not installed.exists() or installed.read_text(encoding="ascii") != packages:
         _npm(sources, "ci", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error")
+        installed.parent.mkdir(exist_ok=True)
         installed.write_text(packages, encoding="ascii")
     _npm(sources, "run", "build", "--silent")
     if not (output / "manifest.json").exists():

@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform.startswith("linux") else None
 
 
-class ServiceUnavailable(Exception):  # noqa: N818 - a state of the service, in one sentence for a person
+class ServiceUnavailable(Exception):
     """A program or server that is needed cannot be had; the text says what is missing and what to do."""
 
 

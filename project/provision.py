@@ -56,7 +56,7 @@ def rabbitmq_program() -> Path:
     Raises:
         ServiceUnavailable: there is none, and it could not be installed.
     """
-    return _found_or_installed(_RABBITMQ, _find_rabbitmq)
+    return found_or_installed(_RABBITMQ, _find_rabbitmq)
 
 
 def chromium_program() -> Path:
@@ -71,7 +71,7 @@ def chromium_program() -> Path:
         if path is None:
             raise ServiceUnavailable(f"CHROMIUM is {named!r}, which is no program: set it to one, or unset it.")
         return Path(path)
-    return _found_or_installed(_CHROMIUM, _find_chromium)
+    return found_or_installed(_CHROMIUM, _find_chromium)
 
 
 def epmd_program(rabbitmq: Path) -> Path:
@@ -115,7 +115,12 @@ def _find_chromium() -> Path | None:
     return next(found, None) or next((path for path in applications if path.exists()), None)
 
 
-def _found_or_installed(need: Need, find: Callable[[], Path | None]) -> Path:
+def found_or_installed(need: Need, find: Callable[[], Path | None]) -> Path:
+    """What `find` finds, if need be after the package manager has installed it; one process installs at a time.
+
+    Raises:
+        ServiceUnavailable: it is not there and could not be installed.
+    """
     program = find()
     if program is not None:
         return program

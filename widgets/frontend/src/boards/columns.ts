@@ -8,7 +8,7 @@ import { ValueCell, type ValueCellParams } from './ValueCell'
 
 /** Least widths in pixels: the longest usual value of the unit, with the cell's padding. */
 const MIN_WIDTHS: Readonly<Record<Unit, number>> = {
-  usd: 60, usd_signed: 62, percent: 76, ratio: 56, shares: 54, count: 60, notional: 62, time: 66, text: 96, flag: 48,
+  usd: 60, usd_signed: 62, percent: 76, percent_plain: 76, ratio: 56, shares: 54, count: 60, notional: 62, time: 66, text: 96, flag: 48,
 }
 
 const LEFT_ALIGNED: ReadonlySet<Unit> = new Set(['text', 'flag'])

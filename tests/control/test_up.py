@@ -1,0 +1,185 @@
+"""`manage.py up` as a person runs it: the whole system, from its first start to Ctrl-C."""
+
+import http.cookiejar
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.services import Part, alive, environment, manage, python, wait_until
+
+# A small market, so that two cores start it quickly.
+MARKET = ("--symbols", "300", "--rate", "500")
+
+
+@pytest.fixture
+def run_dir(built_frontend: Path) -> Iterator[Path]:
+    """A folder with a short name: a socket's path has room for a hundred bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="tapewatch-up-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def up(run_dir: Path, *arguments: str) -> AbstractContextManager[Part]:
+    env = environment(run_dir, SECRET_KEY="")
+    return python("manage.py", "up", "--port", "0", *arguments, env=env, log=run_dir / "up.log")
+
+
+def page(part: Part) -> str:
+    part.wait_for("Stop    Ctrl-C", 60)
+    found = re.search(r"Open +(http://\S+)", part.output)
+    assert found is not None
+    return found[1]
+
+
+def board(run_dir: Path) -> bytes | None:
+    """What the cache holds of the board that moves first; None while there is no cache or no board."""
+    try:
+        with redis.Redis(unix_socket_path=str(run_dir / "valkey.sock")) as client:
+            value = client.get("scanners:top_volume")
+    except redis.ConnectionError:
+        return None
+    assert value is None or isinstance(value, bytes)
+    return value
+
+
+def wait_moving(part: Part, run_dir: Path, seconds: float) -> None:
+    """Return when a board with rows has changed; fail with what was printed."""
+    try:
+        wait_until(lambda: len(board(run_dir) or b"") > 100, seconds, "a board with rows")
+        first = board(run_dir)
+        wait_until(lambda: board(run_dir) not in {None, first}, 10, "a moving board")
+    except AssertionError as error:
+        raise AssertionError(f"{error}:\n{part.output[-6000:]}") from None
+
+
+def family(pid: int) -> set[int]:
+    """The process and all that it and they have started."""
+    rows = subprocess.run(("ps", "-A", "-o", "pid=,ppid="), capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for row in rows.splitlines():
+        child, parent = map(int, row.split())
+        children.setdefault(parent, []).append(child)
+    found, todo = set[int](), [pid]
+    while todo:
+        found.add(todo[0])
+        todo += children.get(todo.pop(0), [])
+    return found
+
+
+def log_in(address: str, name: str, password: str) -> str:
+    """The page that a browser sees after sending the login form."""
+    jar = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    with browser.open(address, timeout=10) as response:
+        form = response.url
+    token = next(cookie.value for cookie in jar if cookie.name == "csrftoken") or ""
+    fields = {"login": name, "password": password, "csrfmiddlewaretoken": token}
+    request = urllib.request.Request(form, urllib.parse.urlencode(fields).encode(), {"Referer": form})
+    with browser.open(request, timeout=10) as response:
+        assert response.url == address
+        return str(response.read().decode())
+
+
+def test_a_first_start_a_login_a_crash_a_stop_and_a_second_start(run_dir: Path) -> None:
+    with up(run_dir, *MARKET) as part:
+        address = page(part)
+        login = re.search(r"Log in +user (\S+), password (\S+)", part.output)
+        assert login is not None
+        assert "dashboard" in log_in(address, login[1], login[2])
+        wait_moving(part, run_dir, 30)
+        part.wait_for("jobs-", 30)
+
+        refused = manage("up", "--port", "0", env=environment(run_dir))
+        assert refused.returncode == 1
+        assert f"already running with {run_dir}" in refused.stderr
+
+        everyone = family(part.process.pid)
+        worker = _process(everyone, "-n feed1-")
+        os.kill(worker, signal.SIGKILL)
+        part.wait_for("feed1      | was ended by SIGKILL", 5)
+        wait_until(lambda: part.output.count("feed1-") > 1 and board(run_dir), 20, "feed1 again")
+
+        everyone |= family(part.process.pid)
+        begun = time.monotonic()
+        assert part.end(signal.SIGINT, 10) == 0
+        assert time.monotonic() - begun < 5
+        assert not [pid for pid in everyone if alive(pid)]
+        assert not (run_dir / "valkey.sock").exists()
+    assert re.fullmatch(r"SECRET_KEY=\S{50,}\n", (run_dir / ".env").read_text())
+
+    begun = time.monotonic()
+    with up(run_dir, *MARKET, "--seed", "8") as part:
+        wait_moving(part, run_dir, 15)
+        assert time.monotonic() - begun < 15
+        page(part)
+        assert "manage.py changepassword admin)" in part.output
+        assert "SECRET_KEY" not in part.output
+
+
+def _process(pids: set[int], words: str) -> int:
+    rows = subprocess.run(("ps", "-A", "-ww", "-o", "pid=,args="), capture_output=True, text=True, check=True).stdout
+    found = [int(row.split()[0]) for row in rows.splitlines() if words in row and int(row.split()[0]) in pids]
+    return found[0]
+
+
+def test_a_killed_up_takes_everything_along(run_dir: Path) -> None:
+    with up(run_dir, *MARKET) as part:
+        page(part)
+        wait_moving(part, run_dir, 30)
+        everyone = family(part.process.pid)
+        part.process.kill()
+        wait_until(lambda: not [pid for pid in everyone - {part.process.pid} if alive(pid)], 5, "the end of all")
+    # What it left, such as the socket, does not hinder the next.
+    assert (run_dir / "valkey.sock").exists()
+    with up(run_dir, *MARKET) as part:
+        page(part)
+
+
+def test_a_recording_is_replayed_to_its_last_event(run_dir: Path) -> None:
+    recording = run_dir / "day.ndjson"
+    lines = []
+    for number in range(200):
+        at = 1_772_548_200_000 + 100 * number
+        trade = f'{{"ev":"T","sym":"ZZAB","x":4,"i":"{number}","z":3,"p":4.05,"s":100,"t":{at},"q":{number + 1}}}'
+        lines.append(f'{{"at":{at},"frame":[{trade}]}}\n')
+    recording.write_text("".join(lines))
+    with up(run_dir, "--recording", str(recording), "--speed", "0") as part:
+        page(part)
+        wait_until(lambda: b'"symbol":"ZZAB"' in (board(run_dir) or b"").replace(b" ", b""), 30, "the recording's row")
+        wait_until(lambda: '"processed": 200' in manage("stats", "--json", env=environment(run_dir)).stdout, 30, "200")
+        assert "as fast as it can be read" in part.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "message"),
+    [
+        (("--recording", "nowhere.ndjson"), {}, "The recording nowhere.ndjson cannot be read: No such file"),
+        (("--speed", "0"), {}, "--speed 0 (as fast as it can be read) needs a --recording."),
+        (("--start", "2026-11-21 09:25"), {}, "--start: the exchange is closed on 2026-11-21"),
+        (("--host", "192.0.2.1"), {}, "192.0.2.1 is no address of this machine"),
+        ((), {"REDIS_URL": "redis://127.0.0.1:1/0"}, "REDIS_URL: the cache at 127.0.0.1:1 does not answer"),
+        ((), {"MESSAGE_TTL_MS": "soon"}, "MESSAGE_TTL_MS: 'soon' cannot be used"),
+        ((), {"TAPEWATCH_RUN_DIR": "/tmp/tapewatch-" + "x" * 90}, "set TAPEWATCH_RUN_DIR to a shorter folder"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_starts(
+    run_dir: Path, arguments: tuple[str, ...], variables: dict[str, str], message: str
+) -> None:
+    done = manage("up", "--port", "0", *arguments, env=environment(run_dir) | variables)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert " | " not in done.stdout
+    shutil.rmtree("/tmp/tapewatch-" + "x" * 90, ignore_errors=True)
