@@ -57,7 +57,8 @@ class Scanner(models.Model):
                 compile_text(getattr(self, name))
             except ExpressionError as error:
                 errors[name] = str(error)
-        unknown = [column for column in self.columns if column not in BY_NAME] if isinstance(self.columns, list) else []
+        columns = self.columns if isinstance(self.columns, list) else []
+        unknown = [column for column in columns if not isinstance(column, str) or column not in BY_NAME]
         if not isinstance(self.columns, list) or unknown:
             errors["columns"] = f"Use a list of field names; unknown: {', '.join(map(str, unknown)) or 'not a list'}."
         if errors:

@@ -4,6 +4,7 @@ from time import time
 from typing import Any, TypedDict
 
 import msgspec
+import redis
 from django.conf import settings
 from kombu import Connection
 from kombu.exceptions import OperationalError
@@ -69,8 +70,11 @@ def queue_depths() -> dict[str, int | None]:
     """Messages that wait in each queue; None for one that does not exist or cannot be asked."""
     names = (*FEEDS, queues.LOSSLESS, queues.SCANS, queues.JOBS)
     if settings.BROKER_IS_REDIS:
-        client = broker_client()
-        return {name: depth(client, name) for name in names}
+        try:
+            client = broker_client()
+            return {name: depth(client, name) for name in names}
+        except redis.RedisError:
+            return dict.fromkeys(names)
     depths: dict[str, int | None] = dict.fromkeys((*names, queues.DEAD_LETTERS))
     channel: Any
     try:

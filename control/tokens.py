@@ -5,10 +5,11 @@ It is signed, not stored, and names the login that it was given to, so that the 
 
 from typing import Final
 
+from django.contrib.auth import get_user
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
+from django.contrib.sessions.backends.db import SessionStore
 from django.core import signing
-from django.utils import timezone
+from django.http import HttpRequest
 
 LIFE_S: Final = 60
 _SALT: Final = "tapewatch.page-token"
@@ -26,12 +27,17 @@ def read_page_token(token: str) -> tuple[User, str] | None:
         user_id, session_key = int(content["user"]), str(content["session"])
     except (signing.BadSignature, KeyError, TypeError, ValueError):
         return None
-    if not login_stands(session_key):
-        return None
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    return (user, session_key) if user is not None else None
+    user = login_user(session_key)
+    return (user, session_key) if user is not None and user.pk == user_id else None
 
 
-def login_stands(session_key: str) -> bool:
-    """Whether a login's session is still there and not expired."""
-    return Session.objects.filter(session_key=session_key, expire_date__gt=timezone.now()).exists()
+def login_user(session_key: str) -> User | None:
+    """Whose login a session is; None when it has ended.
+
+    It ends by logging out, with time, with the user being switched off, and with a new password; the last leaves the
+    session in the database, so that it being there says too little.
+    """
+    request = HttpRequest()
+    request.session = SessionStore(session_key or None)
+    user = get_user(request)
+    return user if isinstance(user, User) else None

@@ -40,6 +40,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "csrf_token": get_token(request),
         "login_url": reverse("account_login"),
         "logout_url": reverse("account_logout"),
+        "password_url": reverse("account_change_password"),
         "admin_url": reverse("admin:index") if request.user.is_staff else None,
         "user": request.user.get_username(),
         "version": settings.VERSION,

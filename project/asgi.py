@@ -1,6 +1,8 @@
 """ASGI: pages through Django, sockets through Channels."""
 
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
@@ -10,13 +12,26 @@ pages = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.urls import path
+from django.urls import path, re_path
 
 from widgets.consumers import WidgetConsumer
+
+
+async def no_such_socket(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """Refuse a socket at an address that has none; the router itself would raise, with a traceback in the log."""
+    await receive()
+    await send({"type": "websocket.close"})
+
 
 application = ProtocolTypeRouter(
     {
         "http": pages,
-        "websocket": AuthMiddlewareStack(URLRouter([path("ws", WidgetConsumer.as_asgi())])),
+        "websocket": URLRouter(
+            [path("ws", AuthMiddlewareStack(WidgetConsumer.as_asgi())), re_path("", no_such_socket)],  # type: ignore[arg-type]  # an ASGI application
+        ),
     }
 )

@@ -18,4 +18,10 @@ _decoder = msgspec.json.Decoder(tuple[tuple[Batch], dict[str, object], dict[str,
 
 def register_batch_serializer() -> None:
     """Make the serializer known to kombu by its name and content type."""
-    register(NAME, lambda body: _encoder.encode(body).decode(), _decoder.decode, content_type=CONTENT_TYPE, content_encoding="utf-8")
+    register(
+        NAME,
+        lambda body: _encoder.encode(body).decode(),
+        _decoder.decode,
+        content_type=CONTENT_TYPE,
+        content_encoding="utf-8",
+    )

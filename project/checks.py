@@ -24,7 +24,7 @@ def check_feed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
     messages: list[CheckMessage] = []
     feed = settings.MASSIVE_FEED
     host, colon, port = feed.rpartition(":")
-    if feed not in {"real-time", "delayed"} and not (colon and host and port.isdigit() and 0 < int(port) < 65536):
+    if feed not in {"real-time", "delayed"} and not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
         messages.append(
             Error(
                 f"MASSIVE_FEED: {feed!r} names no feed",

@@ -5,6 +5,7 @@ in `PROBLEMS`, from where `manage.py check` reports it by the variable's name (s
 those checks before it does anything else.
 """
 
+import io
 import os
 import re
 import secrets
@@ -32,9 +33,9 @@ class Problem:
 
 PROBLEMS: list[Problem] = []
 
-_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*=")
-# Characters that would end a value early or start a comment make a line mean something else than it shows.
-_QUOTED = re.compile(r"""=\s*(?:'[^']*|"(?:[^"\\]|\\.)*)$""")
+_ASSIGNMENT = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*)")
+# Without its end a quoted value would mean something else than it shows.
+_OPEN_QUOTE = re.compile(r"""(?:'[^']*|"(?:[^"\\]|\\.)*)""")
 
 
 def load_dotenv(path: Path) -> None:
@@ -45,25 +46,32 @@ def load_dotenv(path: Path) -> None:
     if not path.exists():
         return
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         PROBLEMS.append(
             Problem(".env", f"cannot be read: {error}", "Make it a UTF-8 text file that you may read, or remove it.")
         )
         return
+    good: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
-        if not _ASSIGNMENT.match(line):
+        assignment = _ASSIGNMENT.fullmatch(stripped)
+        if assignment is None:
             PROBLEMS.append(
                 Problem(".env", f"line {number} is no assignment", "Write NAME=value, or start the line with # .")
             )
-        elif _QUOTED.search(stripped):
+        elif "\0" in stripped:
+            PROBLEMS.append(Problem(".env", f"line {number} has a zero byte", "Make it a text file."))
+        elif _OPEN_QUOTE.fullmatch(assignment["value"]):
             PROBLEMS.append(
                 Problem(".env", f"line {number} opens a quote and does not close it", "Close the quote on that line.")
             )
-    environ.Env.read_env(str(path), overwrite=False)
+        else:
+            # environ knows no blanks around the equals sign, and prints what it does not understand, secrets and all.
+            good.append(f"{assignment['name']}={assignment['value']}")
+    environ.Env.read_env(io.StringIO("\n".join(good)), overwrite=False)
 
 
 def _typed(name: str, default: T, parse: Callable[[str], T], looks_like: str, secret: bool = False) -> T:
@@ -100,7 +108,10 @@ def integer(name: str, default: int, least: int, most: int) -> int:
     """A whole number in [least, most]."""
 
     def parse(raw: str) -> int:
-        number = int(raw)
+        try:
+            number = int(raw)
+        except ValueError:
+            raise ValueError("no whole number") from None
         if not least <= number <= most:
             raise ValueError(f"not between {least:,} and {most:,}")
         return number
@@ -127,13 +138,23 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
 
 
 def url(name: str, default: str, schemes: tuple[str, ...], example: str) -> str:
-    """An address with one of `schemes`; it may carry a password, so a problem never shows the value."""
+    """An address with one of `schemes`; it may carry a password, so a problem never shows the value, nor part of it."""
 
     def parse(raw: str) -> str:
-        parts = urlsplit(raw)
+        try:
+            parts = urlsplit(raw)
+        except ValueError:
+            # Its own words quote the address.
+            raise ValueError("it is no address") from None
         if parts.scheme not in schemes:
             raise ValueError(f"it does not start with {' or '.join(scheme + '://' for scheme in schemes)}")
-        parts.port  # noqa: B018 - raises ValueError for a port that is no number
+        try:
+            parts.port  # noqa: B018 - raises ValueError for a port that is no number
+        except ValueError:
+            # With a slash in the password this would be a piece of it.
+            raise ValueError(
+                "its port is no number from 0 to 65535 (in a password, write / as %2F, # as %23, ? as %3F, @ as %40)"
+            ) from None
         if not parts.hostname and not parts.path.strip("/"):
             raise ValueError("it names no host and no socket")
         return raw

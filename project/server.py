@@ -4,8 +4,7 @@
 
 Daphne hands what an application sends to Twisted's transport at once, however much of it still waits there: a client
 that never reads costs as much memory as is sent to it. Here a socket's protocol registers as the transport's producer,
-and a reply returns only when the transport has room again; a client that makes no room within `STALL_LIMIT_S` is cut
-off.
+and a reply returns only when the transport has room again; who makes no room within `STALL_LIMIT_S` is cut off.
 """
 
 # Daphne installs the asyncio reactor, and has to before anything else of Twisted is imported.
@@ -16,6 +15,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections import deque
 from typing import Any, Final
 
 from daphne.endpoints import build_endpoint_description_strings
@@ -28,16 +28,20 @@ STALL_LIMIT_S: Final = 30.0
 MAX_MESSAGE_BYTES: Final = 64 * 1024
 # A client that sends faster than it is answered is cut off.
 MAX_UNANSWERED: Final = 1_000
+MAX_UNANSWERED_BYTES: Final = 1024 * 1024
 
 
 class BrakedProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne ships no types
     """A WebSocket that knows whether its transport has room."""
 
     _room: "asyncio.Event | None" = None
+    maxMessagePayloadSize: int  # noqa: N815 - autobahn's name
 
     def onOpen(self) -> None:  # noqa: N802 - autobahn's name
         """Take the transport's signals over from the HTTP channel that the socket began as."""
         super().onOpen()
+        self._unanswered: deque[int] = deque()
+        self._unanswered_bytes = 0
         self._room = asyncio.Event()
         self._room.set()
         self.transport.unregisterProducer()
@@ -59,11 +63,27 @@ class BrakedProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne ships n
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 - autobahn's names
         """Pass a message on, unless too many are unanswered."""
-        if self.application_queue.qsize() >= MAX_UNANSWERED:
+        waiting = self.application_queue.qsize()
+        while len(self._unanswered) > waiting:
+            self._unanswered_bytes -= self._unanswered.popleft()
+        self._unanswered.append(len(payload))
+        self._unanswered_bytes += len(payload)
+        if waiting >= MAX_UNANSWERED or self._unanswered_bytes > MAX_UNANSWERED_BYTES:
             log.warning("a client sends faster than it is answered; cut off")
             self.transport.abortConnection()
             return
         super().onMessage(payload, isBinary)
+
+    def sendMessage(self, payload: bytes, isBinary: bool = False, **options: Any) -> None:  # noqa: N802, N803
+        """Send a message of any size, unless the closing handshake has begun."""
+        if self.state != self.STATE_OPEN:
+            return
+        # autobahn has one limit for both directions; ours is for what clients send.
+        limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(payload, isBinary, **options)
+        finally:
+            self.maxMessagePayloadSize = limit
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
         """Let go of waiting replies."""
@@ -98,10 +118,14 @@ class BrakedServer(Server):  # type: ignore[misc]  # Daphne ships no types
 
 
 def serve(host: str | None, port: int | None, descriptor: int | None) -> None:
-    """Serve pages, API and sockets on an address or an inherited listening socket, until stopped."""
+    """Serve pages, API and sockets on an address or an inherited listening socket, until stopped.
+
+    Raises:
+        SystemExit: It cannot listen there; Daphne has logged why.
+    """
     from project.asgi import application
 
-    BrakedServer(
+    server = BrakedServer(
         application,
         endpoints=build_endpoint_description_strings(host=host, port=port, file_descriptor=descriptor),
         websocket_max_message_size=MAX_MESSAGE_BYTES,
@@ -110,7 +134,10 @@ def serve(host: str | None, port: int | None, descriptor: int | None) -> None:
         websocket_timeout=-1,
         proxy_forwarded_address_header=None,
         server_name="tapewatch",
-    ).run()
+    )
+    server.run()
+    if server.abort_start:
+        sys.exit("Nothing is served: stop what uses the address, or choose another with --host and --port.")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ env.load_dotenv(Path(env.text("TAPEWATCH_ENV_FILE", str(BASE_DIR / ".env"))))
 VERSION = "0.1.0"
 DEBUG = env.flag("DEBUG", default=False)
 # What the running system writes: the embedded Valkey's socket and files, SQLite. Private to its owner.
-RUN_DIR = Path(env.text("TAPEWATCH_RUN_DIR", str(BASE_DIR / "var")))
+RUN_DIR = Path(env.text("TAPEWATCH_RUN_DIR", str(BASE_DIR / "var"))).resolve()
 
 # 1. The feed: Massive, or the simulator when there is no key ---------------------------------------------------------
 MASSIVE_API_KEY = env.text("MASSIVE_API_KEY") or env.text("POLYGON_API_KEY")
@@ -153,6 +153,8 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+# Whose subdomains speak TLS too, and whether browsers ship with that knowledge, is for the domain's owner to say.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
@@ -180,7 +182,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "account_login"
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "tapewatch@localhost")
-EMAIL_URL = env.text("EMAIL_URL")
+EMAIL_URL = env.url("EMAIL_URL", "", tuple(environ.Env.EMAIL_SCHEMES), "smtp+tls://user:password@mail.example.com:587")
 if EMAIL_URL:
     vars().update(environ.Env.email_url_config(EMAIL_URL))
 else:

@@ -1,13 +1,21 @@
 """Who may come in at `/ws`, and what they may read. Every function here touches the database."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from django.contrib.auth.models import User
 
 from control.models import ApiToken
-from control.tokens import login_stands, read_page_token
+from control.tokens import login_user, read_page_token
 
-_OPERATORS_ONLY = ("status:components", "unknown")
+# The first words of the documented feeds. Redis carries more than these: the broker's own channels, for one.
+_FAMILIES: Final = frozenset(
+    (
+        *("stocks", "options", "indices", "crypto", "forex", "futures", "quote", "bars"),
+        *("scanners", "top_10_lists", "alerts", "news", "status", "unknown"),
+    )
+)
+_OPERATORS_ONLY: Final = ("status:components", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +29,11 @@ class Grant:
 
     def may_read(self, feed: str) -> bool:
         """Whether this user may read a feed, a cache key, or everything that a pattern matches."""
+        prefix = feed.removesuffix("*")
+        if prefix.partition(":")[0] not in _FAMILIES:
+            return False
         if self.is_staff:
             return True
-        prefix = feed.removesuffix("*")
         if feed.endswith("*"):
             # A pattern must not reach what its name would not be allowed to.
             return not any(name.startswith(prefix) or prefix.startswith(name) for name in _OPERATORS_ONLY)
@@ -50,9 +60,12 @@ def grant_for_login(user: User, session_key: str) -> Grant | None:
 
 
 def stands(grant: Grant) -> bool:
-    """Whether a grant still stands: login not ended, token not revoked or expired, user not switched off."""
+    """Whether a grant still stands.
+
+    It does not when the login has ended, the token was revoked or has expired, or the user was switched off or is no
+    longer what the grant says.
+    """
     if grant.token_digest is not None:
-        return ApiToken.standing().filter(digest=grant.token_digest).exists()
-    if not User.objects.filter(pk=grant.user_id, is_active=True).exists():
-        return False
-    return grant.session_key is not None and login_stands(grant.session_key)
+        return ApiToken.standing().filter(digest=grant.token_digest, user__is_staff=grant.is_staff).exists()
+    user = login_user(grant.session_key or "")
+    return user is not None and user.pk == grant.user_id and user.is_staff == grant.is_staff

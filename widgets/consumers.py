@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -9,17 +10,19 @@ import redis
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import DatabaseError
 
 from processors.snapshots import snapshot
 from processors.store import default_store
 from widgets import access, protocol
 from widgets.hub import Member, hub
-from widgets.outbox import Subscription
+from widgets.outbox import Subscription, conflates
 from widgets.protocol import ProtocolError, Request
 
 log = logging.getLogger(__name__)
 
 NOT_AUTHORISED: Final = 4401
+_BROKEN: Final = 1011
 AUTH_TIMEOUT_S: Final = 10.0
 _STANDS_EVERY_S: Final = 5.0
 _MOST_SUBSCRIPTIONS: Final = 1_000
@@ -28,23 +31,32 @@ _MOST_SUBSCRIPTIONS: Final = 1_000
 class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ships no types
     """One client of the widget data service."""
 
-    async def connect(self) -> None:
-        """Accept first, so that close codes reach the client; then see who it is."""
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one socket; however that ends, leave nothing of it behind."""
         self._grant: access.Grant | None = None
+        self._authorised = asyncio.Event()
         self._member = Member()
         self._tasks: list[asyncio.Task[None]] = []
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await hub.leave(self._member)
+
+    async def connect(self) -> None:
+        """Accept first, so that close codes reach the client; then see who it is."""
         await self.accept()
         user = self.scope.get("user")
         if user is not None and user.is_authenticated and _same_origin(self.scope):
             session_key = self.scope["session"].session_key or ""
-            self._grant = await database_sync_to_async(access.grant_for_login)(user, session_key)
-        self._tasks = [asyncio.create_task(self._send_for_ever()), asyncio.create_task(self._watch_grant())]
-
-    async def disconnect(self, code: int) -> None:
-        """Leave nothing behind."""
-        for task in self._tasks:
-            task.cancel()
-        await hub.leave(self._member)
+            grant = await database_sync_to_async(access.grant_for_login)(user, session_key)
+            if grant is not None:
+                self._let_in(grant)
+        self._tasks = [
+            asyncio.create_task(self._guarded(self._send_for_ever())),
+            asyncio.create_task(self._guarded(self._watch_grant())),
+        ]
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Answer one request."""
@@ -57,6 +69,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
         except redis.RedisError as error:
             log.warning("cache unreachable, a request is not answered: %s", error)
             await self.send(protocol.status("error", error="The cache cannot be reached at the moment. Try again."))
+        except DatabaseError as error:
+            log.warning("database unreachable, a request is not answered: %s", error)
+            await self.send(protocol.status("error", error="The database cannot be reached at the moment. Try again."))
 
     async def _answer(self, request: Request) -> None:
         if request.action == "auth":
@@ -69,7 +84,6 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
         elif request.action == "unsubscribe":
             feed = protocol.checked_feed(request.feed)
             await hub.unsubscribe(self._member, feed)
-            self._member.outbox.forget(feed)
             await self.send(protocol.status("unsubscribed", feed=feed))
         elif request.action == "get":
             await self._get(self._grant, request)
@@ -83,8 +97,12 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
             await self.send(protocol.status("invalid key"))
             await self.close(NOT_AUTHORISED)
             return
-        self._grant = grant
+        self._let_in(grant)
         await self.send(protocol.status("authorized"))
+
+    def _let_in(self, grant: access.Grant) -> None:
+        self._grant = grant
+        self._authorised.set()
 
     async def _subscribe(self, grant: access.Grant, request: Request) -> None:
         feed = protocol.checked_feed(request.feed)
@@ -97,18 +115,30 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
                 f"A socket may have {_MOST_SUBSCRIPTIONS:,} subscriptions; unsubscribe from some first."
             )
         await self.send(protocol.status("subscribed", feed=feed))
-        with_snapshot = request.envelope and request.snapshot and not feed.endswith("*")
-        if with_snapshot:
+        # Asked for again, it stays the same subscription: nothing is doubled, nothing lost, and the numbers go on.
+        subscription = member.subscriptions.get(feed) or Subscription()
+        subscription.envelope = request.envelope
+        if request.envelope and request.snapshot and not feed.endswith("*"):
+            await self._subscribe_with_snapshot(feed, subscription)
+        else:
+            await hub.subscribe(member, feed, subscription)
+
+    async def _subscribe_with_snapshot(self, feed: str, subscription: Subscription) -> None:
+        member = self._member
+        # Prints that a standing subscription brings are not held: the current value queues up behind them.
+        held = conflates(feed) or feed not in member.subscriptions
+        current = None
+        if held:
             member.outbox.hold(feed)
-        data = "null"
         try:
-            await hub.subscribe(member, feed, Subscription(envelope=request.envelope))
-            if with_snapshot:
-                current = await asyncio.to_thread(snapshot, default_store(), feed)
-                data = current.decode() if current is not None else "null"
-                await self.send(member.outbox.snapshot(feed, data))
+            await hub.subscribe(member, feed, subscription)
+            if held:
+                # What came until here, the value read now says too.
+                member.outbox.hold(feed)
+            data = await asyncio.to_thread(snapshot, default_store(), feed)
+            current = data.decode() if data is not None else "null"
         finally:
-            member.outbox.release(feed, data)
+            member.outbox.release(feed, current, subscription)
 
     async def _get(self, grant: access.Grant, request: Request) -> None:
         key = request.cache
@@ -121,17 +151,38 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
         data = await asyncio.to_thread(snapshot, default_store(), key, limit)
         await self.send(protocol.cached(key, data))
 
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """A socket whose sender or watch has failed must not look alive."""
+        try:
+            await work
+        except Exception:
+            log.exception("a socket's task failed; the socket is closed")
+            await self.close(_BROKEN)
+
     async def _send_for_ever(self) -> None:
-        """Send what waits. `send` returns when the transport has room; until then the outbox fills and conflates."""
+        """Send what waits. `send` returns when there is room, which is what makes the outbox fill and conflate."""
         while True:
             await self.send(await self._member.outbox.take())
 
     async def _watch_grant(self) -> None:
         """Cut off who does not authenticate in time, and whose login or token has ended."""
-        await asyncio.sleep(AUTH_TIMEOUT_S)
-        while self._grant is not None and await database_sync_to_async(access.stands)(self._grant):
+        try:
+            await asyncio.wait_for(self._authorised.wait(), AUTH_TIMEOUT_S)
+        except TimeoutError:
+            await self.close(NOT_AUTHORISED)
+            return
+        while self._grant is not None and await self._stands(self._grant):
             await asyncio.sleep(_STANDS_EVERY_S)
         await self.close(NOT_AUTHORISED)
+
+    async def _stands(self, grant: access.Grant) -> bool:
+        try:
+            standing: bool = await database_sync_to_async(access.stands)(grant)
+        except DatabaseError as error:
+            # A database that restarts is no reason to turn everybody out.
+            log.warning("database unreachable, logins are checked again soon: %s", error)
+            return True
+        return standing
 
 
 def _same_origin(scope: dict[str, Any]) -> bool:
@@ -142,5 +193,11 @@ def _same_origin(scope: dict[str, Any]) -> bool:
         return True
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
-    host = str(headers.get(b"host", b""), "latin1")
-    return bool(urlsplit(str(origin)).netloc.lower() == host.lower())
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    if settings.HTTPS and parts.scheme != "https":
+        # Whoever sits in the middle can make a page of our name, only not one that speaks TLS.
+        return False
+    return bool(parts.netloc.lower() == headers.get(b"host", b"").decode("latin1").lower())

@@ -11,6 +11,8 @@ from typing import Final
 
 import redis.asyncio as redis_async
 from django.conf import settings
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from processors.store import INTEREST, PATTERNS
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 _PATTERN_LIFE_S: Final = 6.0
 _RENEW_S: Final = 2.0
 _RECONNECT_S: Final = 0.5
+# After this long without a message Redis is asked whether it is still there; after as long again, it is not.
+_SILENCE_S: Final = 5.0
 # The subscription is only complete when Redis has answered; a client does not wait longer than this for it.
 _CONFIRM_TIMEOUT_S: Final = 2.0
 
@@ -57,67 +61,99 @@ class Hub:
 
     def start(self) -> None:
         """Begin to listen, with the first member."""
-        if not self._tasks:
-            self._redis = redis_async.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=5)
+        if not self._tasks or self._tasks[0].done():
+            # No retries of the client's own: it would reconnect behind our back, and from two tasks at once.
+            self._redis = redis_async.Redis.from_url(
+                settings.REDIS_URL, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0)
+            )
             self._tasks = [asyncio.create_task(self._listen_for_ever()), asyncio.create_task(self._renew_for_ever())]
 
     async def subscribe(self, member: Member, feed: str, subscription: Subscription) -> None:
         """Add a member's subscription; returns when Redis has confirmed it, so that nothing after it is missed."""
         self.start()
-        member.subscriptions[feed] = subscription
         members = self._members.setdefault(feed, set())
         members.add(member)
         event = self._confirmed.get(feed)
-        if event is None:
-            event = self._confirmed[feed] = asyncio.Event()
-            await self._tell(feed)
         try:
+            if event is None:
+                event = self._confirmed[feed] = asyncio.Event()
+                await self._ask(feed)
             await asyncio.wait_for(event.wait(), _CONFIRM_TIMEOUT_S)
         except TimeoutError:
             # Redis is away: the reader subscribes to all of it again when it is back.
             log.warning("cache unreachable: a subscription waits for it")
+        except asyncio.CancelledError:
+            self._take_out(member, feed)
+            raise
+        # Not before it is confirmed: until then a wider pattern, if the member has one, brings its messages.
+        member.subscriptions[feed] = subscription
+        await self._tell_workers(feed)
 
     async def unsubscribe(self, member: Member, feed: str) -> None:
         """Take a member's subscription away."""
-        member.subscriptions.pop(feed, None)
-        members = self._members.get(feed)
-        if members is None:
-            return
-        members.discard(member)
-        if not members:
-            del self._members[feed]
-            self._confirmed.pop(feed, None)
-            await self._tell(feed, away=True)
+        if self._take_out(member, feed):
+            await self._give_up(feed)
 
     async def leave(self, member: Member) -> None:
         """Take all subscriptions of a member away."""
-        for feed in list(member.subscriptions):
-            await self.unsubscribe(member, feed)
+        # All of them first: from here on nothing reaches the member, whatever becomes of the rest.
+        for feed in [feed for feed in list(member.subscriptions) if self._take_out(member, feed)]:
+            await self._give_up(feed)
 
-    async def _tell(self, feed: str, away: bool = False) -> None:
-        """Tell Redis and the workers of a channel or pattern that is wanted, or no longer wanted."""
-        assert self._redis is not None  # noqa: S101 - start() made it
-        is_pattern = feed.endswith("*")
+    def _take_out(self, member: Member, feed: str) -> bool:
+        """Returns whether the member was the last that wanted the feed."""
+        subscription = member.subscriptions.pop(feed, None)
+        if subscription is not None:
+            member.outbox.forget(subscription)
+        members = self._members.get(feed)
+        if members is None:
+            return False
+        members.discard(member)
+        if members:
+            return False
+        del self._members[feed]
+        self._confirmed.pop(feed, None)
+        return True
+
+    async def _ask(self, feed: str) -> None:
+        """Ask Redis for a channel or pattern. While it is away nothing is asked: coming back, it is asked for all."""
+        if self._pubsub is None or not self.connected:
+            return
         try:
-            if self._pubsub is not None and self.connected:
-                if away:
-                    await (self._pubsub.punsubscribe(feed) if is_pattern else self._pubsub.unsubscribe(feed))
-                else:
-                    await (self._pubsub.psubscribe(feed) if is_pattern else self._pubsub.subscribe(feed))
-            if is_pattern and not away:
-                await self._redis.zadd(PATTERNS, {feed: time() + _PATTERN_LIFE_S})
-            await self._redis.incr(INTEREST)
+            await (self._pubsub.psubscribe(feed) if feed.endswith("*") else self._pubsub.subscribe(feed))
         except (RedisError, OSError) as error:
             log.warning("cache unreachable, subscriptions are renewed when it is back: %s", error)
 
+    async def _give_up(self, feed: str) -> None:
+        """Tell Redis that a channel or pattern is no longer wanted, unless somebody came back to it meanwhile."""
+        if self._pubsub is None or not self.connected or feed in self._members:
+            return
+        try:
+            await (self._pubsub.punsubscribe(feed) if feed.endswith("*") else self._pubsub.unsubscribe(feed))
+        except (RedisError, OSError) as error:
+            log.warning("cache unreachable, subscriptions are renewed when it is back: %s", error)
+        await self._tell_workers()
+
+    async def _tell_workers(self, feed: str = "") -> None:
+        """Tell the workers that interest has changed; they ask Redis for the channels, and the patterns stand there."""
+        if self._redis is None or not self.connected:
+            return
+        try:
+            if feed.endswith("*"):
+                await self._redis.zadd(PATTERNS, {feed: time() + _PATTERN_LIFE_S})
+            await self._redis.incr(INTEREST)
+        except (RedisError, OSError) as error:
+            log.warning("cache unreachable, workers hear of a subscription later: %s", error)
+
     async def _renew_for_ever(self) -> None:
-        """Keep this hub's patterns standing at the workers."""
+        """Keep this hub's patterns standing at the workers, and clear away those that nobody keeps."""
         while True:
             await asyncio.sleep(_RENEW_S)
             patterns = {feed: time() + _PATTERN_LIFE_S for feed in self._members if feed.endswith("*")}
             if patterns and self._redis is not None:
                 try:
                     await self._redis.zadd(PATTERNS, patterns)
+                    await self._redis.zremrangebyscore(PATTERNS, "-inf", time())
                 except (RedisError, OSError) as error:
                     log.warning("cache unreachable: %s", error)
 
@@ -127,6 +163,9 @@ class Hub:
                 await self._listen()
             except (RedisError, OSError) as error:
                 log.warning("cache unreachable, listening again soon: %s", error)
+            except Exception:
+                # Ended here, it would leave every socket of this process silent for good.
+                log.exception("the hub stumbled, listening again soon")
             self.connected = False
             await asyncio.sleep(_RECONNECT_S)
 
@@ -134,17 +173,30 @@ class Hub:
         assert self._redis is not None  # noqa: S101 - start() made it
         async with self._redis.pubsub() as pubsub:
             self._pubsub = pubsub
+            for event in self._confirmed.values():
+                event.clear()
             # A subscription of our own keeps the connection in subscriber mode while no client wants anything.
             await pubsub.subscribe("tw:hub")
             self.connected = True
             for feed in list(self._members):
-                await (pubsub.psubscribe(feed) if feed.endswith("*") else pubsub.subscribe(feed))
-            if self._members:
-                await self._redis.incr(INTEREST)
-            while True:
-                message = await pubsub.get_message(timeout=10.0)
-                if message is not None:
-                    self._handle(message)
+                if feed in self._members:
+                    await (pubsub.psubscribe(feed) if feed.endswith("*") else pubsub.subscribe(feed))
+            for feed in [feed for feed in self._members if feed.endswith("*")] or [""] * bool(self._members):
+                await self._tell_workers(feed)
+            await self._read(pubsub)
+
+    async def _read(self, pubsub: "redis_async.client.PubSub") -> None:
+        asked = False
+        while True:
+            message = await pubsub.get_message(timeout=_SILENCE_S)
+            if message is not None:
+                asked = False
+                self._handle(message)
+            elif asked:
+                raise redis_async.TimeoutError("it does not answer")
+            else:
+                asked = True
+                await pubsub.ping()
 
     def _handle(self, message: dict[str, object]) -> None:
         kind = message["type"]

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 _FEED: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,100}|[A-Za-z0-9_.:/-]{0,99}\*")
-_MAX_ECHO: Final = 100
+# More than any list holds.
+_MOST: Final = 1_000_000
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -65,9 +66,11 @@ def checked_limit(limit: int | None) -> int | None:
     Raises:
         ProtocolError: It is not positive.
     """
-    if limit is not None and limit < 1:
+    if limit is None:
+        return None
+    if limit < 1:
         raise ProtocolError("A limit is a whole number, at least 1.")
-    return limit
+    return min(limit, _MOST)
 
 
 def status(value: str, **more: str) -> str:

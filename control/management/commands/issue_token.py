@@ -5,8 +5,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from control.models import ApiToken
+
+_MOST_DAYS = 36_500
 
 
 class Command(BaseCommand):
@@ -19,13 +22,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         days: int | None = options["days"]
-        if days is not None and days < 1:
-            raise CommandError(f"--days {days}: use a whole number of days, at least 1.")
+        if days is not None and not 1 <= days <= _MOST_DAYS:
+            raise CommandError(f"--days {days}: use a whole number of days from 1 to {_MOST_DAYS:,}.")
         try:
             user = User.objects.get(username=options["user"])
         except User.DoesNotExist:
             raise CommandError(
                 f"There is no user {options['user']!r}; make one with 'manage.py createsuperuser' or in the admin."
+            ) from None
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database cannot be used ({error}). Is DATABASE_URL right, and did 'manage.py migrate' run?"
             ) from None
         if not user.is_active:
             raise CommandError(f"The user {user.username!r} is switched off; a token would not be accepted.")

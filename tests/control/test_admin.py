@@ -1,0 +1,171 @@
+"""The admin: staff change scanners and revoke tokens, everybody else stays outside."""
+
+import json
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from control.models import ApiToken, Scanner
+from project.embedded import EmbeddedValkey
+
+pytestmark = pytest.mark.django_db
+
+_PAGES = (
+    "/admin/",
+    "/admin/control/scanner/",
+    "/admin/control/scanner/add/",
+    "/admin/control/apitoken/",
+    "/admin/auth/user/",
+    "/admin/auth/user/add/",
+    "/admin/auth/group/",
+    "/admin/password_change/",
+)
+
+
+@pytest.fixture
+def administrator() -> User:
+    return User.objects.create_superuser("boss")
+
+
+@pytest.fixture
+def boss(administrator: User, valkey: EmbeddedValkey) -> Client:
+    client = Client()
+    client.force_login(administrator)
+    return client
+
+
+def _form(scanner: Scanner, **changes: object) -> dict[str, object]:
+    values = {
+        name: getattr(scanner, name)
+        for name in ("slug", "name", "description", "where", "order_by", "limit", "position")
+    }
+    return {
+        **values,
+        "owner": "",
+        "columns": json.dumps(scanner.columns),
+        "descending": "on",
+        "enabled": "on",
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("path", _PAGES)
+def test_administrators_see_every_page(boss: Client, path: str) -> None:
+    response = boss.get(path)
+    assert response.status_code == 200
+    assert "Tapewatch" in response.content.decode()
+
+
+@pytest.mark.parametrize("path", _PAGES)
+def test_strangers_are_sent_to_the_login(client: Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 302
+    assert "/login/" in response.headers["Location"]
+
+
+@pytest.mark.parametrize("path", _PAGES)
+def test_people_who_are_not_staff_see_none(client: Client, path: str) -> None:
+    client.force_login(User.objects.create_user("trader"))
+    response = client.get(path, follow=True)
+    assert response.status_code == 403
+    assert "/admin/control/" not in response.content.decode()
+
+
+def test_staff_see_what_they_were_given(client: Client) -> None:
+    staff = User.objects.create_user("operator", is_staff=True)
+    client.force_login(staff)
+    assert client.get("/admin/").status_code == 200
+    assert client.get("/admin/control/scanner/").status_code == 403
+    staff.user_permissions.add(Permission.objects.get(codename="view_scanner"))
+    assert client.get("/admin/control/scanner/").status_code == 200
+    scanner = Scanner.objects.get(slug="top_volume")
+    assert client.post(f"/admin/control/scanner/{scanner.pk}/change/", _form(scanner, limit=7)).status_code == 403
+    scanner.refresh_from_db()
+    assert scanner.limit == 50
+
+
+def test_changing_a_scanner(boss: Client) -> None:
+    scanner = Scanner.objects.get(slug="top_volume")
+    path = f"/admin/control/scanner/{scanner.pk}/change/"
+    assert boss.get(path).status_code == 200
+    response = boss.post(path, _form(scanner, where="price > 5", limit=7, columns='["price"]'))
+    assert response.status_code == 302
+    scanner.refresh_from_db()
+    assert (scanner.where, scanner.limit, scanner.columns) == ("price > 5", 7, ["price"])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("where", "nonsense > 1"), ("order_by", "count(*)"), ("limit", 501), ("slug", "No Good"), ("columns", "[")),
+        *(("columns", '["nonsense"]'), ("columns", "[[1]]"), ("columns", '{"a": 1}'), ("columns", "null")),
+    ],
+)
+def test_a_scanner_that_would_not_work_is_not_saved(boss: Client, field: str, value: object) -> None:
+    scanner = Scanner.objects.get(slug="top_volume")
+    response = boss.post(f"/admin/control/scanner/{scanner.pk}/change/", _form(scanner, **{field: value}))
+    assert response.status_code == 200
+    assert list(response.context["adminform"].form.errors) == [field]
+    before = getattr(scanner, field)
+    scanner.refresh_from_db()
+    assert getattr(scanner, field) == before
+
+
+def test_switching_scanners_off_in_the_list(boss: Client) -> None:
+    scanners = list(Scanner.objects.all())
+    form = {"form-TOTAL_FORMS": 3, "form-INITIAL_FORMS": 3, "_save": "Save"}
+    form |= {f"form-{number}-id": scanner.pk for number, scanner in enumerate(scanners)}
+    assert boss.post("/admin/control/scanner/", form).status_code == 302
+    assert not Scanner.objects.filter(enabled=True).exists()
+
+
+def test_tokens_are_listed_and_revoked_but_neither_made_nor_changed(boss: Client, administrator: User) -> None:
+    row, token = ApiToken.issue(administrator, "laptop")
+    kept, _ = ApiToken.issue(administrator, "kept")
+    page = boss.get("/admin/control/apitoken/").content.decode()
+    assert row.hint in page
+    assert token not in page
+    assert row.digest not in page
+    assert boss.get("/admin/control/apitoken/add/").status_code == 403
+    change = f"/admin/control/apitoken/{row.pk}/change/"
+    page = boss.get(change).content.decode()
+    assert row.digest not in page
+    boss.post(change, {"name": "renamed", "expires_at_0": "2099-01-01", "expires_at_1": "00:00", "user": "999"})
+    row.refresh_from_db()
+    assert (row.name, row.user, row.expires_at) == ("laptop", administrator, None)
+    response = boss.post("/admin/control/apitoken/", {"action": "revoke", "_selected_action": [row.pk]}, follow=True)
+    assert "1 revoked" in response.content.decode()
+    assert ApiToken.find(token) is None
+    kept.refresh_from_db()
+    assert kept.revoked_at is None
+    first = ApiToken.objects.get(pk=row.pk).revoked_at
+    boss.post("/admin/control/apitoken/", {"action": "revoke", "_selected_action": [row.pk, kept.pk]})
+    # When it was revoked does not change.
+    assert ApiToken.objects.get(pk=row.pk).revoked_at == first
+    boss.post(
+        "/admin/control/apitoken/", {"action": "delete_selected", "_selected_action": [row.pk, kept.pk], "post": "yes"}
+    )
+    assert ApiToken.objects.count() == 2
+
+
+def test_who_may_only_look_at_tokens_revokes_none(client: Client, administrator: User) -> None:
+    row, token = ApiToken.issue(administrator)
+    staff = User.objects.create_user("operator", is_staff=True)
+    staff.user_permissions.add(Permission.objects.get(codename="view_apitoken"))
+    client.force_login(staff)
+    assert client.get("/admin/control/apitoken/").status_code == 200
+    client.post("/admin/control/apitoken/", {"action": "revoke", "_selected_action": [row.pk]})
+    assert ApiToken.find(token) == row
+
+
+def test_switching_a_user_off_ends_the_login(boss: Client) -> None:
+    trader = User.objects.create_user("trader")
+    other = Client()
+    other.force_login(trader)
+    form = {"username": "trader", "date_joined_0": "2026-01-02", "date_joined_1": "09:30:00"}
+    response = boss.post(f"/admin/auth/user/{trader.pk}/change/", form)
+    assert response.status_code == 302
+    trader.refresh_from_db()
+    assert not trader.is_active
+    assert other.post("/session/token").status_code == 401

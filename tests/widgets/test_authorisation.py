@@ -1,0 +1,197 @@
+"""Who is let in at `/ws`, by what, and for how long: through the real server."""
+
+import asyncio
+import time
+
+import pytest
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from control.models import ApiToken
+from control.tokens import LIFE_S, page_token
+from project.asgi import application
+from tests.services import wait_until
+from tests.widgets.serving import Talk, Web, new_login, new_token
+from widgets import consumers
+
+
+def test_an_api_token_lets_in(web: Web) -> None:
+    with Talk.to(web) as talk:
+        assert talk.ask(action="auth", api_key=new_token("visitor")) == {"status": "authorized"}
+        assert talk.ask(action="get", cache="scanners:top_volume") == {"cache": "scanners:top_volume", "data": None}
+
+
+def test_a_page_token_lets_in(web: Web) -> None:
+    user, session = new_login("visitor")
+    with Talk.to(web, origin=web.origin) as talk:
+        assert talk.ask(action="auth", api_key=page_token(user.pk, session)) == {"status": "authorized"}
+
+
+@pytest.mark.parametrize("with_origin", [True, False])
+def test_a_login_of_the_same_origin_needs_no_auth(web: Web, with_origin: bool) -> None:
+    _, session = new_login("visitor")
+    with Talk.to(web, origin=web.origin if with_origin else None, cookie=session) as talk:
+        assert talk.ask(action="get", cache="status") == {"cache": "status", "data": None}
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "https://127.0.0.1", "http://127.0.0.1:1", "null"])
+def test_a_foreign_page_gets_nothing_from_a_cookie(web: Web, origin: str) -> None:
+    _, session = new_login("visitor")
+    with Talk.to(web, origin=origin, cookie=session) as talk:
+        assert talk.ask(action="get", cache="status") == {"status": "unauthorized"}
+        assert talk.close_code() == 4401
+
+
+def test_a_foreign_page_with_a_token_is_let_in(web: Web) -> None:
+    _, session = new_login("visitor")
+    with Talk.to(web, origin="http://elsewhere.example", cookie=session) as talk:
+        assert talk.ask(action="auth", api_key=new_token("visitor")) == {"status": "authorized"}
+
+
+def test_behind_tls_a_page_without_it_is_foreign(monkeypatch: pytest.MonkeyPatch) -> None:
+    scope = {"headers": [(b"origin", b"http://scanner.example"), (b"host", b"scanner.example")]}
+    assert consumers._same_origin(scope)
+    monkeypatch.setattr(settings, "HTTPS", True)
+    assert not consumers._same_origin(scope)
+    assert consumers._same_origin({"headers": [(b"origin", b"https://scanner.example"), (b"host", b"scanner.example")]})
+
+
+def test_an_origin_that_is_none_is_foreign() -> None:
+    assert not consumers._same_origin({"headers": [(b"origin", b"http://[broken"), (b"host", b"broken")]})
+
+
+def _expired() -> str:
+    token = new_token("visitor", days=1)
+    ApiToken.objects.update(expires_at=timezone.now())
+    return token
+
+
+def _revoked() -> str:
+    token = new_token("visitor")
+    ApiToken.objects.update(revoked_at=timezone.now())
+    return token
+
+
+def _of_a_user_switched_off() -> str:
+    token = new_token("visitor")
+    User.objects.update(is_active=False)
+    return token
+
+
+def _of_a_page_whose_login_has_ended() -> str:
+    user, session = new_login("visitor")
+    Session.objects.all().delete()
+    return page_token(user.pk, session)
+
+
+def _of_a_page_for_somebody_else() -> str:
+    _, session = new_login("visitor")
+    other, _ = new_login("other", staff=True)
+    return page_token(other.pk, session)
+
+
+def _of_an_old_page() -> str:
+    user, session = new_login("visitor")
+    with pytest.MonkeyPatch.context() as patch:
+        then = time.time() - LIFE_S - 1
+        patch.setattr(time, "time", lambda: then)
+        return page_token(user.pk, session)
+
+
+def _of_a_page_tampered_with() -> str:
+    user, session = new_login("visitor")
+    return page_token(user.pk, session)[:-1] + "!"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(lambda: "tw_wrong", lambda: "", lambda: None, lambda: "ü\0🙂", lambda: "a:b:c", lambda: "x" * 60_000),
+        *(_expired, _revoked, _of_a_user_switched_off, _of_a_page_whose_login_has_ended),
+        *(_of_a_page_for_somebody_else, _of_an_old_page, _of_a_page_tampered_with),
+    ],
+)
+def test_a_wrong_token_is_refused_and_the_socket_closed(web: Web, token: object) -> None:
+    assert callable(token)
+    with Talk.to(web) as talk:
+        assert talk.ask(action="auth", api_key=token()) == {"status": "invalid key"}
+        assert talk.close_code() == 4401
+
+
+def test_a_wrong_token_ends_what_a_login_was_allowed(web: Web) -> None:
+    _, session = new_login("visitor")
+    with Talk.to(web, cookie=session) as talk:
+        assert talk.ask(action="auth", api_key="tw_wrong") == {"status": "invalid key"}
+        assert talk.close_code() == 4401
+
+
+@pytest.mark.parametrize("action", ["subscribe", "unsubscribe", "get", "", "anything"])
+def test_an_action_before_auth_is_refused_and_the_socket_closed(web: Web, action: str) -> None:
+    with Talk.to(web) as talk:
+        assert talk.ask(action=action, feed="status", cache="status") == {"status": "unauthorized"}
+        assert talk.close_code() == 4401
+
+
+def test_what_a_refused_client_still_sends_is_not_answered_and_harms_nothing(web: Web) -> None:
+    with Talk.to(web) as talk:
+        talk.say(action="auth", api_key="tw_wrong")
+        for _ in range(50):
+            talk.say(action="subscribe", feed="status")
+            talk.say(action="get", cache="status")
+        assert talk.hear() == {"status": "invalid key"}
+        assert talk.close_code() == 4401
+    assert web.answers()
+    assert "Traceback" not in web.part.output
+
+
+async def test_who_never_authenticates_is_closed(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "AUTH_TIMEOUT_S", 0.2)
+    communicator = WebsocketCommunicator(application, "/ws")
+    connected, _ = await communicator.connect()
+    assert connected
+    # Talking is not authenticating.
+    await communicator.send_to(text_data="no JSON")
+    assert "Not understood" in await communicator.receive_from()
+    assert await communicator.receive_output(timeout=2) == {"type": "websocket.close", "code": 4401}
+    await communicator.disconnect()
+
+
+async def test_a_socket_leaves_no_task_behind(transactional_db: None) -> None:
+    before = len(asyncio.all_tasks())
+    for _ in range(5):
+        communicator = WebsocketCommunicator(application, "/ws")
+        await communicator.connect()
+        await communicator.disconnect()
+    async with asyncio.timeout(2):
+        while len(asyncio.all_tasks()) > before:
+            await asyncio.sleep(0.01)
+
+
+def test_a_socket_ends_with_its_login_or_token(web: Web) -> None:
+    revoked, kept = new_token("program"), new_token("program")
+    switched_off = new_token("switched off")
+    demoted = new_token("demoted", staff=True)
+    _, ended = new_login("logs out")
+    password_changed, changed_session = new_login("changes the password")
+    talks = {
+        "token revoked": Talk.authorised(web, revoked),
+        "user switched off": Talk.authorised(web, switched_off),
+        "no longer staff": Talk.authorised(web, demoted),
+        "logged out": Talk.to(web, cookie=ended),
+        "password changed": Talk.to(web, cookie=changed_session),
+    }
+    with Talk.authorised(web, kept) as other:
+        for talk in talks.values():
+            assert talk.ask(action="get", cache="status") == {"cache": "status", "data": None}
+        ApiToken.objects.filter(digest=ApiToken.digest_of(revoked)).update(revoked_at=timezone.now())
+        User.objects.filter(username="switched off").update(is_active=False)
+        User.objects.filter(username="demoted").update(is_staff=False)
+        Session.objects.filter(session_key=ended).delete()
+        password_changed.set_password("another one")
+        password_changed.save()
+        assert {name: talk.close_code(8) for name, talk in talks.items()} == dict.fromkeys(talks, 4401)
+        assert other.ask(action="get", cache="status") == {"cache": "status", "data": None}
+    wait_until(web.answers, 5, "an answer")
