@@ -57,8 +57,11 @@ class _Open:
 class Buffer:
     """Collects events by feed and hands them out as batches, fairly by feed. Safe between two threads.
 
-    `add` never blocks. `take` waits for a batch. What `take` hands out stays counted as buffered until `published` or
-    `abandoned` is told.
+    `add` never blocks. `take` waits for a batch. What `take` hands out stays counted as buffered until `published` is
+    told.
+
+    Receipt numbers grow with every event and never lag behind the clock in microseconds: they order events, across
+    restarts too, and tell when each was received.
     """
 
     def __init__(self, limits: BatchLimits, first_seq: int, now_ms: Callable[[], int] | None = None) -> None:
@@ -131,6 +134,7 @@ class Buffer:
                 or len(waiting[-1].events) >= limit
                 or received_at - waiting[-1].received_at > self._limits.max_age_ms
             ):
+                self._seq = max(self._seq, received_at * 1_000)
                 waiting.append(_Open(self._seq, received_at))
             batch = waiting[-1]
             part = events[start : start + limit - len(batch.events)]
@@ -176,22 +180,23 @@ class Buffer:
                 return feed
         return None
 
-    def published(self, feed: str, events: int) -> None:
-        """A batch of `feed` is on its way to the broker: from here on the processors' terms account for it."""
-        with self._changed:
-            self._counts[feed].buffered -= events
-            self._counts[feed].published += events
+    def published(self, feed: str, batch: Batch) -> bool:
+        """A batch is on its way to the broker: from here on the processors' terms account for it.
 
-    def abandoned(self, feed: str, events: int) -> None:
-        """A batch of `feed` was taken and will not be published."""
+        Returns:
+            False when its source is over: it was forgotten with the rest, and there is no use in publishing it.
+        """
         with self._changed:
-            self._counts[feed].buffered -= events
-            self._counts[feed].dropped += events
+            if batch.source != self._source:
+                return False
+            self._counts[feed].buffered -= len(batch.events)
+            self._counts[feed].published += len(batch.events)
+            return True
 
-    def counts(self) -> dict[str, FeedCount]:
-        """A copy of the terms of every feed, all of one moment."""
+    def counts(self) -> tuple[str, dict[str, FeedCount]]:
+        """The source, and a copy of the terms of every feed for it, all of one moment."""
         with self._changed:
-            return {
+            return self._source, {
                 feed: FeedCount(c.received, c.malformed, c.dropped, c.buffered, c.published)
                 for feed, c in self._counts.items()
             }

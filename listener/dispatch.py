@@ -51,19 +51,23 @@ class ListenerAccounts:
         self.store, self._buffer, self._run = store, buffer, run
         self._open: dict[tuple[str, str, int], int] = {}
 
-    def intend(self, feed: str, batch: Batch) -> None:
-        """Count a batch as published."""
-        self._buffer.published(feed, len(batch.events))
+    def intend(self, feed: str, batch: Batch) -> bool:
+        """Count a batch as published; False when it must not be, because its source is over."""
+        if not self._buffer.published(feed, batch):
+            return False
         key = (batch.source, feed, batch.received_at // 1_000)
         self._open[key] = self._open.get(key, 0) + len(batch.events)
+        return True
 
-    def write(self, source: str) -> None:
+    def write(self) -> None:
         """Bring the cache up to date, in one atomic step.
 
         Raises:
             redis.RedisError: The cache is away; nothing is forgotten.
         """
-        counts = self._buffer.counts()
+        source, counts = self._buffer.counts()
+        if not source:
+            return
         with self.store.redis.pipeline(transaction=True) as pipe:
             pipe.hset(listener_accounts_key(source), mapping=_flat(self._run, counts))
             for (owner, feed, second), events in self._open.items():
@@ -78,22 +82,22 @@ def _flat(run: str, counts: dict[str, FeedCount]) -> dict[str, int]:
 
 
 class Publisher(threading.Thread):
-    """Takes batches from the buffer and publishes them with confirms; never in the socket's way."""
+    """Takes batches from the buffer and publishes them with confirms; never in the socket's way.
+
+    Attributes:
+        failed: The unexpected error that ended the thread, if one did.
+    """
 
     def __init__(self, app: Celery, buffer: Buffer, accounts: ListenerAccounts, limits: BatchLimits) -> None:
         super().__init__(name="publisher", daemon=True)
         self.health = PublisherHealth()
+        self.failed: Exception | None = None
         self._app, self._buffer, self._accounts, self._limits = app, buffer, accounts, limits
         self._connection: Any = None
         self._producer: Any = None
-        self._source = ""
         self._over = threading.Event()
         self._credit_checked = 0
         self._trimmed = 0.0
-
-    def begin_source(self, source: str) -> None:
-        """From here on the accounts are this source's."""
-        self._source = source
 
     def stop(self, timeout: float) -> None:
         """Publish what is left, as far as it can be done in `timeout` seconds, and end."""
@@ -103,6 +107,15 @@ class Publisher(threading.Thread):
         self.join(1.0)
 
     def run(self) -> None:
+        try:
+            self._publish_all()
+        except Exception as error:  # whoever owns this thread raises it: the process ends and is started again
+            log.exception("the publisher ended")
+            self.failed = error
+        finally:
+            self._disconnect()
+
+    def _publish_all(self) -> None:
         while not self._over.is_set():
             taken = self._buffer.take(_IDLE_REPORT_S)
             if taken is None:
@@ -111,15 +124,13 @@ class Publisher(threading.Thread):
                     break
                 continue
             feed, batch = taken
-            self._accounts.intend(feed, batch)
-            self._report()
-            self._publish_until_done(feed, batch)
-        self._disconnect()
+            if self._accounts.intend(feed, batch):
+                self._report()
+                self._publish_until_done(feed, batch)
 
     def _report(self) -> None:
         try:
-            if self._source:
-                self._accounts.write(self._source)
+            self._accounts.write()
             self.health.cache_error = ""
         except redis.RedisError as error:
             self.health.cache_error = str(error)
@@ -132,8 +143,8 @@ class Publisher(threading.Thread):
                 if self._limits.lossless:
                     self._wait_for_credit()
                 self._publish(feed, batch)
-                self._trim()
                 self.health.broker_error = ""
+                self._trim()
                 return
             except _BROKER_ERRORS as error:
                 if not self.health.broker_error:
@@ -143,6 +154,7 @@ class Publisher(threading.Thread):
                 if not self._limits.lossless and time() > deadline:
                     # Whether it arrived is not known: it is settled by a worker, or shows as lost.
                     return
+                self._report()
                 sleep(_RETRY_S)
 
     def _publish(self, feed: str, batch: Batch) -> None:
@@ -203,7 +215,10 @@ class Publisher(threading.Thread):
             return
         if monotonic() - self._trimmed >= _TRIM_EVERY_S:
             self._trimmed = monotonic()
-            trim(self._accounts.store)
+            try:
+                trim(self._accounts.store)
+            except redis.RedisError as error:
+                log.warning("the broker's queues could not be cut to their bounds: %s", _short(error))
 
 
 def _short(error: BaseException) -> str:

@@ -138,6 +138,11 @@ class FeedConnection:
                 ValueError,
             ) as error:
                 reason = self._server_says or f"{self._address.host} cannot be reached: {_in_words(error)}"
+            except (LookupError, TypeError, AttributeError, RecursionError) as error:
+                # What the client stumbles over when the handshake's answers are not what they should be.
+                if self.report.state is not State.AUTHENTICATING:
+                    raise
+                reason = f"{self._address.host} does not speak Massive's protocol ({type(error).__name__})."
             if self._live_since and monotonic() - self._live_since >= _STABLE_S:
                 wait = _BACKOFF_FIRST_S
             pause = wait * random.uniform(0.5, 1.0)  # noqa: S311 - jitter needs no secrecy
@@ -177,9 +182,11 @@ class FeedConnection:
                 await asyncio.sleep(0.02)
             await connecting
         finally:
-            connecting.cancel()
             if client.websocket is not None:
                 client.websocket.transport.abort()
+            connecting.cancel()
+            # Its end is awaited: a key may hold one connection at a time.
+            await asyncio.gather(connecting, return_exceptions=True)
 
     def _become_live(self) -> None:
         self._live_since = monotonic()

@@ -54,11 +54,15 @@ class Listener:
         Raises:
             listener.feed.FeedRefused: The key is not accepted.
         """
-        reporting = asyncio.create_task(self._report_for_ever())
+        tasks = {asyncio.create_task(self._report_for_ever()), asyncio.create_task(self._connection.run())}
         try:
-            await self._connection.run()
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
-            reporting.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
@@ -86,10 +90,8 @@ class Listener:
         if self._publisher is None or lossless != self._lossless:
             self._start_publisher(lossless)
         assert self._buffer is not None  # noqa: S101 - _start_publisher made it
-        assert self._publisher is not None  # noqa: S101
         self._source = source
         self._buffer.begin_source(source.id)
-        self._publisher.begin_source(source.id)
         if is_new:
             log.info("source %s: table, bars and boards begin anew", source.id)
             await asyncio.to_thread(refresh_soon)
@@ -121,13 +123,15 @@ class Listener:
         for status in result.statuses:
             self._connection.server_status(str(status.get("status", "")), str(status.get("message", "")))
         if result.malformed and len(self._malformed) < _SAMPLES_A_REPORT:
-            self._malformed += [(bad.feed, bad.reason, bad.sample) for bad in result.malformed]
+            self._malformed += [(bad.feed, bad.reason, bad.sample) for bad in result.malformed[:_SAMPLES_A_REPORT]]
         buffer.add(result, received_at)
         while self._lossless and buffer.full:
             await asyncio.sleep(0.001)
 
     async def _report_for_ever(self) -> None:
         while True:
+            if self._publisher is not None and self._publisher.failed is not None:
+                raise self._publisher.failed
             report = self._connection.report
             if report != self._shown:
                 self._shown = report

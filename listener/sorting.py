@@ -1,6 +1,8 @@
 """Frame → events by feed. One malformed event costs itself and nothing else (design rule 8)."""
 
+import re
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
@@ -8,6 +10,9 @@ from listener.events import FEED_OF, Head
 
 _UNKNOWN = "unknown"
 _SAMPLE_BYTES = 500
+# What decoding can raise: no JSON or another type, no UTF-8, nested too deeply.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|["\[\]{},]', re.DOTALL)
 
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_heads = msgspec.json.Decoder(list[Head]).decode
@@ -42,18 +47,19 @@ class SortedFrame:
 def sort_frame(frame: str | bytes) -> SortedFrame:
     """Sort a frame's events by feed. Never raises: what cannot be used is in `malformed`.
 
+    Every event that is handed on is UTF-8 and an object with a type.
+
     Args:
         frame: A JSON array of event objects, as Massive sends it.
     """
     result = SortedFrame()
+    heads: list[Head | None]
     try:
-        raws = _decode_raws(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        result.malformed.append(Malformed(_UNKNOWN, f"frame is no JSON array: {error}", _sample(frame)))
-        return result
-    try:
-        heads: list[Head | None] = list(_decode_heads(frame))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        if isinstance(frame, bytes) and not frame.isascii():
+            frame.decode()  # strings that nobody reads are not checked below
+        raws, heads = _decode_raws(frame), list(_decode_heads(frame))
+    except _UNREADABLE as error:
+        raws = _elements(frame, error, result)
         heads = [_head(raw, result) for raw in raws]
     events = result.events
     feed_of = FEED_OF.get
@@ -63,7 +69,7 @@ def sort_frame(frame: str | bytes) -> SortedFrame:
         feed = feed_of(head.ev)
         if feed is None:
             if head.ev == "status":
-                result.statuses.append(_decode_object(raw))
+                _keep_status(raw, result)
                 continue
             feed = _UNKNOWN
         # An unknown type may be keyed by anything; what we know must name its symbol.
@@ -78,22 +84,64 @@ def sort_frame(frame: str | bytes) -> SortedFrame:
     return result
 
 
-def _head(raw: msgspec.Raw, result: SortedFrame) -> Head | None:
-    """The slow way, taken only by frames that hold a malformed event."""
+def _elements(frame: str | bytes, error: BaseException, result: SortedFrame) -> list[msgspec.Raw]:
+    """The slow way, taken only by frames that hold something malformed: the array's elements, whatever is in them."""
+    data = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
     try:
+        return _decode_raws(data)
+    except _UNREADABLE:
+        texts = _split(data.strip())
+    if texts is None:
+        result.malformed.append(Malformed(_UNKNOWN, f"frame is no JSON array: {error}", _sample(data)))
+        return []
+    return [msgspec.Raw(text.strip()) for text in texts]
+
+
+def _split(text: bytes) -> list[bytes] | None:
+    """The texts between the outermost commas of an array, by its brackets alone; None when these do not match."""
+    if not text.startswith(b"["):
+        return None
+    texts: list[bytes] = []
+    depth, start = 0, 1
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token in (b"[", b"{"):
+            depth += 1
+        elif token in (b"]", b"}"):
+            depth -= 1
+            if depth == 0:
+                whole = token == b"]" and match.end() == len(text)
+                return [*texts, text[start : match.start()]] if whole else None
+        elif token == b'"':
+            return None  # a string that does not end
+        elif token == b"," and depth == 1:
+            texts.append(text[start : match.start()])
+            start = match.end()
+    return None
+
+
+def _head(raw: msgspec.Raw, result: SortedFrame) -> Head | None:
+    try:
+        bytes(raw).decode()
         return _decode_head(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        feed, reason = _UNKNOWN, str(error)
+    except _UNREADABLE as error:
+        feed = _UNKNOWN
         try:
             event_type = _decode_object(raw).get("ev")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             event_type = None
         if isinstance(event_type, str):
             feed = FEED_OF.get(event_type, _UNKNOWN)
-        result.malformed.append(Malformed(feed, reason, _sample(raw)))
+        result.malformed.append(Malformed(feed, str(error), _sample(raw)))
         return None
 
 
-def _sample(data: str | bytes | msgspec.Raw) -> str:
-    text = data if isinstance(data, str) else str(bytes(data), "utf-8", "replace")
-    return text[:_SAMPLE_BYTES]
+def _keep_status(raw: msgspec.Raw, result: SortedFrame) -> None:
+    try:
+        result.statuses.append(_decode_object(raw))
+    except _UNREADABLE as error:
+        result.malformed.append(Malformed(_UNKNOWN, str(error), _sample(raw)))
+
+
+def _sample(data: bytes | msgspec.Raw) -> str:
+    return bytes(data)[:_SAMPLE_BYTES].decode("utf-8", "replace")

@@ -40,7 +40,8 @@ class Engine:
         self._store = store
         self._token = secrets.token_hex(8)
         self._table = SymbolTable()
-        self._source = ""
+        # The source and when it began: after the cache was lost the same one begins again, with a version of its own.
+        self._source = ("", 0)
         self._cursor = 0
         self._reference: ReferenceState | None = None
         self._boards: dict[str, tuple[tuple[Any, ...], Board]] = {}
@@ -55,7 +56,7 @@ class Engine:
         store = self._store
         if not store.hold_lease(keys.SCANS_LEASE, self._token, _LEASE_MS):
             # Another engine's turn: what is kept here grows old, so a later turn starts from nothing.
-            self._source = ""
+            self._source = ("", 0)
             return False
         source = store.source()
         if source is None:
@@ -63,6 +64,7 @@ class Engine:
         symbols = self._read(source)
         day, session = session_at(source.market_clock)
         rows = self._table.rows(day, session, is_complete(source, day))
+        shown = set(self._boards)
         messages: list[tuple[str, int, bytes]] = []
         for board in self._current_boards():
             try:
@@ -70,7 +72,10 @@ class Engine:
             except pl.exceptions.PolarsError as error:
                 self._report(board.slug, str(error))
                 continue
+            self._failing.pop(board.slug, None)
             messages.append((f"scanners:{board.slug}", _BOARD_LIFE_MS, _encode(ranked)))
+        # Nobody keeps looking at what a scanner showed before it was switched off, deleted or broken.
+        messages += [(f"scanners:{slug}", _BOARD_LIFE_MS, b"[]") for slug in sorted(shown - set(self._boards))]
         messages += self._quotes(symbols, rows)
         listener = store.redis.get(keys.LISTENER_STATE)
         messages.append((keys.STATUS, _STATUS_LIFE_MS, _encode(status_message(source, listener, time() * 1_000))))
@@ -78,11 +83,16 @@ class Engine:
 
     def _read(self, source: Source) -> list[bytes]:
         """Bring the table up to date; the symbols that changed."""
-        if source.id != self._source:
-            self._table, self._source, self._cursor, self._reference = SymbolTable(), source.id, 0, None
-        self._cursor, symbols = self._store.changed_since(self._cursor)
+        if (source.id, source.since) != self._source:
+            self._table, self._cursor, self._reference = SymbolTable(), 0, None
+            self._source = (source.id, source.since)
+        version, symbols = self._store.changed_since(self._cursor)
+        if version < self._cursor:
+            # The cache came back without its last moments: what was seen of them may come again as another version.
+            version, symbols = self._store.changed_since(0)
         known = len(self._table)
         self._table.put(symbols, self._store.read_parts(symbols))
+        self._cursor = version
         state = reference_state(self._store)
         if state is not None and state.source == source.id and (state != self._reference or len(self._table) > known):
             self._table.put_reference(self._store.redis.hgetall(keys.REFERENCE))

@@ -44,24 +44,35 @@ def _percent(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
 
 
 _col = pl.col
-_trade_wins = (_col("T.last_t") >= _col("B.e") - 1) | _col("B.close").is_null()
-_price = pl.when(_trade_wins & _col("T.last_p").is_not_null()).then(_col("T.last_p")).otherwise(_col("B.close"))
-_price_at = pl.when(_trade_wins & _col("T.last_p").is_not_null()).then(_col("T.last_t")).otherwise(_col("B.e") - 1)
 
 
-def _first(time: str, price: str, bar_time: str, bar_price: str) -> pl.Expr:
-    """The earlier of first trade and first bar; on a tie the trade."""
-    trade_first = (_col(time) <= _col(bar_time)) | _col(bar_price).is_null()
-    return pl.when(trade_first & _col(price).is_not_null()).then(_col(price)).otherwise(_col(bar_price))
+def _of_the(best: pl.Expr, *candidates: tuple[pl.Expr, pl.Expr]) -> pl.Expr:
+    """The value of the first of (time, value) whose time is the best one; a candidate without a value has no time."""
+    return pl.coalesce(*(pl.when(time == best).then(value) for time, value in candidates))
 
 
-_regular_open = _first("T.regular_t", "T.regular_p", "B.regular_s", "B.regular_o")
-_day_open = _first("T.first_t", "T.first_p", "B.first_s", "B.first_o")
+# On a tie of times a trade comes before a second bar, and that before a minute bar.
+_LASTS: Final = (
+    (_col("T.last_t"), _col("T.last_p")),
+    (_col("S.e") - 1, _col("S.close")),
+    (_col("M.e") - 1, _col("M.close")),
+)
+_price_at = pl.max_horizontal(*(time for time, _ in _LASTS))
+
+
+def _first(of: str) -> pl.Expr:
+    """The earliest print of the day, or of the regular session, by trades and bars."""
+    candidates = (
+        (_col(f"T.{of}_t"), _col(f"T.{of}_p")),
+        (_col(f"S.{of}_s"), _col(f"S.{of}_o")),
+        (_col(f"M.{of}_s"), _col(f"M.{of}_o")),
+    )
+    return _of_the(pl.min_horizontal(*(time for time, _ in candidates)), *candidates)
 
 
 def _extreme(name: str) -> pl.Expr:
     function = pl.max_horizontal if name.endswith("high") else pl.min_horizontal
-    return function(_col(f"T.{name}"), _col(f"B.{name}"), _col(f"M.{name}"))
+    return function(_col(f"T.{name}"), _col(f"S.{name}"), _col(f"M.{name}"))
 
 
 def _bar(name: str) -> pl.Expr:
@@ -69,7 +80,7 @@ def _bar(name: str) -> pl.Expr:
 
 
 _official = _col("official_open_price")
-_opened_at = pl.coalesce(_official, _regular_open)
+_opened_at = pl.coalesce(_official, _first("regular"))
 
 FIELDS: Final[tuple[Field, ...]] = (
     Field("symbol", "Symbol", "text", "Ticker.", _col("symbol")),
@@ -78,7 +89,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     ),
     Field("session", "Session", "text", "The market's session: pre, regular, post or closed.", _col("session")),
     Field("complete", "Complete", "flag", "Whether the day was seen from its start.", _col("complete")),
-    Field("price", "Price", "usd", "Last eligible trade or bar close, by event time.", _price),
+    Field("price", "Price", "usd", "Last eligible trade or bar close, by event time.", _of_the(_price_at, *_LASTS)),
     Field(
         "price_at",
         "Price at",
@@ -101,10 +112,16 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("low", "Bar low", "usd", "Low of the latest bar.", _bar("low")),
     Field("close", "Bar close", "usd", "Close of the latest bar.", _bar("close")),
     Field("average_size", "Avg size", "shares", "Mean size of a trade in the latest bar.", _bar("z")),
-    Field("official_open_price", "Official open", "usd", "The exchange's opening price of the day.", _bar("op")),
+    Field(
+        "official_open_price",
+        "Official open",
+        "usd",
+        "The exchange's opening price of the day.",
+        pl.coalesce(_col("S.op"), _col("M.op")),
+    ),
     Field("start_timestamp", "Bar start", "time", "Start of the latest bar.", _bar("s")),
     Field("end_timestamp", "Bar end", "time", "End of the latest bar.", _bar("e")),
-    Field("day_open", "Day open", "usd", "Open of the day's first print, pre-market included.", _day_open),
+    Field("day_open", "Day open", "usd", "Open of the day's first print, pre-market included.", _first("first")),
     *(
         Field(
             f"{session}_{side}",

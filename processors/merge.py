@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import inf, nan
+from math import nan
 from typing import Any, Final
 
 import msgspec
@@ -24,9 +24,18 @@ from processors.sessions import DayLookup
 _SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/_-]{0,39}")
 # A live event further ahead of its receipt than this is malformed (design rule 2).
 _AHEAD_MS: Final = 60_000
-_RING_SECONDS: Final = 1_800  # half an hour of second bars can still be corrected; Massive corrects for 15 minutes
-_RING_MINUTES: Final = 960  # minute bars of the whole trading day
+_RING_SECONDS_MS: Final = (
+    1_800_000  # half an hour of second bars can still be corrected; Massive corrects for 15 minutes
+)
+_RING_MINUTES_MS: Final = 57_600_000  # minute bars of the whole trading day
 _CENTS_OF_CENTS: Final = 10_000
+# Beyond these a number is no price, no volume, no trade: what a script adds up in doubles stays exact, and what fits no
+# integer cannot stop a batch.
+_MOST_PRICE: Final = 1e8
+_MOST_SHARES: Final = 1e13
+_MOST_WORTH: Final = 1e11
+_MOST_SEQUENCE: Final = 2**53
+_LAST_MS: Final = 4_102_444_800_000  # the year 2100
 
 Wanted = Callable[[str], bool]
 
@@ -56,10 +65,14 @@ class _Unusable(ValueError):
     """An event that says something impossible."""
 
 
-def _positive(value: float, name: str) -> float:
-    if not 0 < value < inf:
-        raise _Unusable(f"{name} is {value}, not a positive number")
-    return value
+def _check_price(value: float, name: str) -> None:
+    if not 0 < value < _MOST_PRICE:
+        raise _Unusable(f"{name} is {value}, no price")
+
+
+def _check_shares(value: float | None, name: str) -> None:
+    if value is not None and not 0 <= value < _MOST_SHARES:
+        raise _Unusable(f"{name} is {value}, no number of shares")
 
 
 def _usable(batch: Batch, decode: Callable[[msgspec.Raw], Any], merge: Merge) -> list[tuple[int, msgspec.Raw, Any]]:
@@ -68,20 +81,20 @@ def _usable(batch: Batch, decode: Callable[[msgspec.Raw], Any], merge: Merge) ->
     for number, raw in enumerate(batch.events, batch.seq):
         try:
             result.append((number, raw, decode(raw)))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             merge.failed.append((str(error), str(bytes(raw), "utf-8", "replace")))
     return result
 
 
 class _Gate:
-    """Checks what all typed events share: a usable symbol, a time not ahead of its receipt."""
+    """Checks what all typed events share: a usable symbol, a time not ahead of its receipt, a sequence number."""
 
     def __init__(self, batch: Batch, merge: Merge) -> None:
-        self._latest = batch.received_at + _AHEAD_MS if batch.source.startswith("live:") else inf
+        self._latest = batch.received_at + _AHEAD_MS if batch.source.startswith("live:") else _LAST_MS
         self._merge = merge
         self._known: set[str] = set()
 
-    def pass_through(self, symbol: str, at: int) -> None:
+    def pass_through(self, symbol: str, at: int, sequence: int = 0) -> None:
         if symbol not in self._known:
             if not _SYMBOL.fullmatch(symbol):
                 raise _Unusable(f"{symbol!r} is no symbol")
@@ -90,6 +103,8 @@ class _Gate:
             raise _Unusable(f"its time, {at}, is over a minute ahead of its receipt")
         if at <= 0:
             raise _Unusable(f"its time, {at}, is none")
+        if not 0 <= sequence < _MOST_SEQUENCE:
+            raise _Unusable(f"its sequence number is {sequence}")
 
     def refuse(self, error: Exception, raw: msgspec.Raw) -> None:
         self._merge.failed.append((str(error), str(bytes(raw), "utf-8", "replace")))
@@ -120,10 +135,10 @@ def merge_trades(batch: Batch, wanted: Wanted, days: DayLookup) -> Merge:
     for number, raw, trade in _usable(batch, _decode_trade, merge):
         at = event_ms(trade.t)
         try:
-            gate.pass_through(trade.sym, at)
-            price = _positive(trade.p, "its price")
-            if not 0 <= trade.s < 1e12:
-                raise _Unusable(f"its size is {trade.s}")
+            gate.pass_through(trade.sym, at, trade.q)
+            price = trade.p
+            if not (0 < price < _MOST_PRICE and 0 <= trade.s < _MOST_SHARES and price * trade.s < _MOST_WORTH):
+                raise _Unusable(f"{trade.s:g} shares at {price:g} are no trade")
         except _Unusable as error:
             gate.refuse(error, raw)
             continue
@@ -139,7 +154,7 @@ def merge_trades(batch: Batch, wanted: Wanted, days: DayLookup) -> Merge:
         if order > tuple(row[_NEWEST : _NEWEST + 4]):
             row[_NEWEST:] = [*order, str(bytes(raw), "utf-8")]
         if wanted(channel := f"stocks:trades:{trade.sym}"):
-            merge.messages += [channel, wire.long_form(raw, wire.TRADE).decode()]
+            merge.messages += [channel, wire.TRADE.of(raw).decode()]
         if day is None:
             continue
         rule = update_rule(trade.c) if trade.c else REGULAR
@@ -174,31 +189,34 @@ def _keep_oldest(row: list[Any], at: int, order: tuple[int, int, int, int], pric
         row[at : at + 5] = [*order, price]
 
 
-def merge_bars(batch: Batch, wanted: Wanted, days: DayLookup) -> list[Merge]:
-    """Second bars and minute bars, each kind for its own script call; every bar is passed on, in order of receipt."""
-    second = Merge("bars", [parts.SECOND_BARS, "tw:ring:A:", _RING_SECONDS, 1_000])
-    minute = Merge("bars", [parts.MINUTE_BARS, "tw:ring:AM:", _RING_MINUTES, 60_000])
-    gates = {"A": _Gate(batch, second), "AM": _Gate(batch, minute)}
-    for number, raw, bar in _usable(batch, _decode_bar, second):
-        merge = minute if bar.ev == "AM" else second
-        gate = gates["AM" if bar.ev == "AM" else "A"]
+def merge_bars(batch: Batch, wanted: Wanted, days: DayLookup) -> Merge:
+    """Second bars and minute bars, in order of receipt; the script keeps the two kinds apart."""
+    second: list[Any] = [parts.SECOND_BARS, "tw:ring:A:", _RING_SECONDS_MS]
+    minute: list[Any] = [parts.MINUTE_BARS, "tw:ring:AM:", _RING_MINUTES_MS]
+    merge = Merge("bars", [second, minute])
+    gate = _Gate(batch, merge)
+    for number, raw, bar in _usable(batch, _decode_bar, merge):
         start, end = event_ms(bar.s), event_ms(bar.e)
         try:
-            gate.pass_through(bar.sym, start)
+            gate.pass_through(bar.sym, end - 1)
             for value, name in ((bar.o, "its open"), (bar.h, "its high"), (bar.l, "its low"), (bar.c, "its close")):
-                _positive(value, name)
-            if bar.h < bar.l or end <= start:
+                _check_price(value, name)
+            for shares, name in ((bar.v, "its volume"), (bar.av, "the day's volume"), (bar.z, "its mean size")):
+                _check_shares(shares, name)
+            if bar.h < bar.l or not 0 < start < end:
                 raise _Unusable("its high is below its low, or its end not after its start")
+            if bar.op:
+                _check_price(bar.op, "the official open")
         except _Unusable as error:
             gate.refuse(error, raw)
             continue
         gate.accept(end - 1)
         if wanted(channel := f"stocks:agg:{bar.sym}"):
-            merge.messages += [channel, wire.long_form(raw, wire.AGG).decode()]
+            merge.messages += [channel, wire.AGG.of(raw).decode()]
         day = days.find(start)
         if day is None:
             continue
-        merge.entries.append(
+        (minute if bar.ev == "AM" else second).append(
             [
                 *(bar.sym, day.number, day.session_index(start), start, end, number),
                 *(bar.o, bar.h, bar.l, bar.c, bar.v),
@@ -207,7 +225,7 @@ def merge_bars(batch: Batch, wanted: Wanted, days: DayLookup) -> list[Merge]:
                 str(bytes(raw), "utf-8"),
             ]
         )
-    return [merge for merge in (second, minute) if merge.applied or merge.failed]
+    return merge
 
 
 def merge_quotes(batch: Batch, wanted: Wanted) -> Merge:
@@ -218,7 +236,12 @@ def merge_quotes(batch: Batch, wanted: Wanted) -> Merge:
     for number, raw, quote in _usable(batch, _decode_quote, merge):
         at = event_ms(quote.t)
         try:
-            gate.pass_through(quote.sym, at)
+            gate.pass_through(quote.sym, at, quote.q)
+            bid, ask, bid_size, ask_size = quote.bp or 0, quote.ap or 0, quote.bs or 0, quote.as_ or 0
+            if not (0 <= bid < _MOST_PRICE and 0 <= ask < _MOST_PRICE):
+                raise _Unusable(f"its prices are {bid:g} and {ask:g}")
+            if not (0 <= bid_size < _MOST_SHARES and 0 <= ask_size < _MOST_SHARES):
+                raise _Unusable(f"its sizes are {bid_size:g} and {ask_size:g}")
         except _Unusable as error:
             gate.refuse(error, raw)
             continue
@@ -238,18 +261,18 @@ def merge_halts(batch: Batch, wanted: Wanted) -> Merge:
     for number, raw, luld in _usable(batch, _decode_luld, merge):
         at = event_ms(luld.t)
         try:
-            gate.pass_through(luld.T, at)
+            gate.pass_through(luld.T, at, luld.q)
         except _Unusable as error:
             gate.refuse(error, raw)
             continue
         gate.accept(at)
         finer = luld.t % 1_000_000 if luld.t > 100_000_000_000_000_000 else 0
         if wanted(channel := f"stocks:luld:{luld.T}"):
-            merge.messages += [channel, wire.long_form(raw, wire.LULD).decode()]
+            merge.messages += [channel, wire.LULD.of(raw).decode()]
         kept = newest.get(luld.T)
         if kept is None or (at, finer, luld.q, number) > kept[:4]:
             newest[luld.T] = (at, finer, luld.q, number, raw)
-    return _latest(merge, parts.HALTS, newest, "", {}, wanted)
+    return _latest(merge, parts.HALTS, newest, "", wire.LULD, wanted)
 
 
 def _latest(
@@ -257,7 +280,7 @@ def _latest(
     key: str,
     newest: dict[str, tuple[int, int, int, int, msgspec.Raw]],
     prefix: str,
-    names: dict[str, str],
+    names: wire.LongNames,
     wanted: Wanted,
     is_row: bool = True,
 ) -> Merge:
@@ -265,7 +288,7 @@ def _latest(
     for symbol, (at, finer, sequence, number, raw) in newest.items():
         merge.entries.append([symbol, at, finer, sequence, number, str(bytes(raw), "utf-8")])
         if prefix and wanted(prefix + symbol):
-            merge.messages += [prefix + symbol, wire.long_form(raw, names).decode()]
+            merge.messages += [prefix + symbol, names.of(raw).decode()]
     return merge
 
 
@@ -326,4 +349,4 @@ def merge_other_market(batch: Batch, market: str, kind: str, wanted: Wanted) -> 
         newest[symbol] = (0, 0, 0, number, raw)
         if wanted(channel := f"{market}:{kind}:{symbol}"):
             merge.messages += [channel, str(bytes(raw), "utf-8")]
-    return _latest(merge, f"tw:raw:{market}:{kind}", newest, "", {}, wanted, is_row=False)
+    return _latest(merge, f"tw:raw:{market}:{kind}", newest, "", wire.LULD, wanted, is_row=False)

@@ -44,6 +44,7 @@ def trim(store: Store) -> int:
                 gone += 1
                 store.settle(
                     headers[queues.HEADER_SOURCE],
+                    headers[queues.HEADER_BATCH],
                     headers[queues.HEADER_FEED],
                     "overflowed",
                     int(headers[queues.HEADER_EVENTS]),

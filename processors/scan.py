@@ -7,12 +7,12 @@ with its place and, for a name, the nearest one that exists. Nothing of the text
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final
 
 import polars as pl
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from processors.fields import BY_NAME
 
@@ -39,8 +39,8 @@ _BINARY: Final[dict[type[exp.Expr], Callable[[pl.Expr, pl.Expr], pl.Expr]]] = {
     exp.GTE: lambda a, b: a >= b,
     exp.LT: lambda a, b: a < b,
     exp.LTE: lambda a, b: a <= b,
-    exp.Add: lambda a, b: a + b,
-    exp.Sub: lambda a, b: a - b,
+    exp.Add: lambda a, b: _finite(a + b),
+    exp.Sub: lambda a, b: _finite(a - b),
     exp.Mul: lambda a, b: _finite(a * b),
     exp.Div: lambda a, b: _finite(a / b),
 }
@@ -79,7 +79,7 @@ def parse(text: str, what: str) -> exp.Expr:
     _check_nesting(text, what)
     try:
         tree = sqlglot.parse_one(text, into=exp.Condition, dialect="duckdb")
-    except (SqlglotError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - a parser of a whole dialect fails in more ways than with its own errors
         raise ExpressionError(f"{what} cannot be read: {_first_line(error)}") from None
     nodes = depth = 0
     stack: list[tuple[exp.Expr, int]] = [(tree, 1)]
@@ -114,25 +114,27 @@ def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else "it is nested too deeply"
 
 
-def _place(node: exp.Expr) -> str:
-    return f"{node.sql(dialect='duckdb')!r}"
+def _place(node: exp.Expr | None) -> str:
+    return repr(node.sql(dialect="duckdb") if node is not None else "")
 
 
-def _number(node: exp.Expr, what: str) -> pl.Expr:
+def _number(node: exp.Expr | None, what: str) -> pl.Expr:
     typed = _translate(node, what)
     if typed.kind != _NUMBER:
         raise ExpressionError(f"{what}: {_place(node)} is {typed.kind}, a number is needed")
     return typed.value
 
 
-def _truth(node: exp.Expr, what: str) -> pl.Expr:
+def _truth(node: exp.Expr | None, what: str) -> pl.Expr:
     typed = _translate(node, what)
     if typed.kind != _TRUTH:
         raise ExpressionError(f"{what}: {_place(node)} is {typed.kind}, a condition is needed")
     return typed.value
 
 
-def _translate(node: exp.Expr, what: str) -> _Typed:
+def _translate(node: exp.Expr | None, what: str) -> _Typed:
+    if node is None:
+        raise ExpressionError(f"{what} cannot be read: an operand is missing")
     kind = type(node)
     if isinstance(node, exp.Paren):
         return _translate(node.this, what)
@@ -141,7 +143,9 @@ def _translate(node: exp.Expr, what: str) -> _Typed:
     if isinstance(node, exp.Literal):
         if node.is_string:
             return _Typed(pl.lit(str(node.this)), _TEXT)
-        return _Typed(pl.lit(float(node.this)), _NUMBER)
+        if not isfinite(number := float(node.this)):
+            raise ExpressionError(f"{what}: {_place(node)[:80]} is too great a number")
+        return _Typed(pl.lit(number), _NUMBER)
     if isinstance(node, exp.Boolean):
         return _Typed(pl.lit(bool(node.this)), _TRUTH)
     if isinstance(node, exp.Neg):
@@ -155,7 +159,7 @@ def _translate(node: exp.Expr, what: str) -> _Typed:
         return _Typed(_BINARY[kind](left, right), _TRUTH)
     if kind in _BINARY:
         return _Typed(_BINARY[kind](_number(node.this, what), _number(node.expression, what)), _NUMBER)
-    if isinstance(node, exp.Between):
+    if isinstance(node, exp.Between) and not node.args.get("symmetric"):
         low, high = node.args["low"], node.args["high"]
         value = _number(node.this, what)
         return _Typed((value >= _number(low, what)) & (value <= _number(high, what)), _TRUTH)
@@ -164,7 +168,7 @@ def _translate(node: exp.Expr, what: str) -> _Typed:
         return _Typed(pl.any_horizontal([left == right for left, right in comparisons]), _TRUTH)
     if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
         return _Typed(_translate(node.this, what).value.is_null(), _TRUTH)
-    if kind in _FUNCTIONS:
+    if kind in _FUNCTIONS and not node.args.get("decimals"):
         return _Typed(_FUNCTIONS[kind](_number(node.this, what)), _NUMBER)
     if isinstance(node, exp.Round):
         decimals = node.args.get("decimals")
@@ -194,7 +198,9 @@ def _column(node: exp.Column, what: str) -> _Typed:
         close = difflib.get_close_matches(name.lower(), BY_NAME, n=1)
         meant = f"; did you mean {close[0]}?" if close else ""
         raise ExpressionError(f"{what}: there is no field {name!r}{meant}")
-    return _Typed(pl.col(field.name), _KIND_OF_UNIT.get(field.unit, _NUMBER))
+    kind = _KIND_OF_UNIT.get(field.unit, _NUMBER)
+    # Whole numbers would wrap around where doubles only lose digits.
+    return _Typed(pl.col(field.name).cast(pl.Float64) if kind == _NUMBER else pl.col(field.name), kind)
 
 
 def compile_condition(text: str) -> pl.Expr:

@@ -20,8 +20,9 @@ _RAW: Final = {
     "quotes": (parts.QUOTES, 3_600, wire.QUOTE),
     "luld": (parts.HALTS, 86_400, wire.LULD),
 }
-# Position of the receipt number in a part: it tells when the event was received.
-_RECEIPT: Final = {"agg": 4, "trades": 28, "quotes": 3, "luld": 3}
+# Position of the receipt number in a part: it tells when the event was received (microseconds, see listener.batching).
+_RECEIPT: Final = {parts.SECOND_BARS: 4, parts.MINUTE_BARS: 4, parts.TRADES: 28, parts.QUOTES: 3, parts.HALTS: 3}
+_RECEIPT_OF_OTHERS: Final = 3
 _MARKET_FEED: Final = re.compile(r"(stocks|options|indices|crypto|forex|futures):(agg|trades|quotes|luld):(.+)")
 _NEWS: Final = re.compile(r"news:(latest|[A-Za-z0-9.:/_-]+)")
 _PLAIN: Final = re.compile(r"(scanners:[a-z0-9_:]+|unknown:\d+|status|status:components)")
@@ -50,29 +51,35 @@ def snapshot(store: Store, key: str, limit: int | None = None) -> bytes | None:
 
 
 def _limited(raw: bytes, limit: int) -> bytes:
-    value: Any = msgspec.json.decode(raw, type=list[msgspec.Raw] | Any)
-    return msgspec.json.encode(value[:limit]) if isinstance(value, list) else raw
+    value: Any = msgspec.json.decode(raw)
+    return msgspec.json.encode(value[: max(limit, 0)]) if isinstance(value, list) else raw
 
 
 def _event(store: Store, market: str, kind: str, symbol: str) -> bytes | None:
     table, life_s, names = _RAW[kind]
-    raw: bytes | None = store.redis.hget(table if market == "stocks" else f"tw:raw:{market}:{kind}", symbol)
-    if raw is None and (market, kind) == ("stocks", "agg"):
-        raw = store.redis.hget(parts.MINUTE_BARS, symbol)
-    if raw is None:
-        return None
-    part = _decode_part(raw)
     if market != "stocks":
-        return str(part[-1]).encode()
-    # Receipt numbers count microseconds.
-    if part[_RECEIPT[kind]] / 1_000_000 + life_s < time() or not part[-1]:
+        part = _fresh(store, f"tw:raw:{market}:{kind}", symbol, life_s)
+        return str(part[-1]).encode() if part is not None else None
+    # Minute bars stand in where there are no second bars.
+    for key in (table, parts.MINUTE_BARS) if kind == "agg" else (table,):
+        part = _fresh(store, key, symbol, life_s)
+        if part is not None:
+            return names.of(part[-1])
+    return None
+
+
+def _fresh(store: Store, key: str, symbol: str, life_s: int) -> list[Any] | None:
+    """A kept part with its event, received less than `life_s` seconds ago."""
+    raw: bytes | None = store.redis.hget(key, symbol)
+    part: list[Any] | None = _decode_part(raw) if raw is not None else None
+    if part is None or part[_RECEIPT.get(key, _RECEIPT_OF_OTHERS)] / 1_000_000 + life_s < time():
         return None
-    return wire.long_form(part[-1], names)
+    return part
 
 
 def _news(store: Store, key: str, limit: int | None) -> bytes | None:
-    ids = store.redis.zrevrange(key, 0, (limit or 0) - 1)
+    ids = store.redis.zrevrange(key, 0, -1 if limit is None else limit - 1) if limit is None or limit > 0 else []
     if not ids:
         return None
-    articles = store.redis.mget([b"news:article:" + article for article in ids])
+    articles = store.redis.mget([b"tw:raw:article:" + article for article in ids])
     return b"[" + b",".join(article for article in articles if article is not None) + b"]"

@@ -111,16 +111,16 @@ class Store:
         self._source = register(_script("source"))
         self._publish = register(_script("publish"))
         self._lease = register(_script("lease"))
+        self._settle = register(_script("settle"))
         self.interest = Interest(self.redis)
 
-    def merge(self, merge: Merge, batch: Batch, feed: str, mark: str = "") -> str:
+    def merge(self, merge: Merge, batch: Batch, feed: str) -> str:
         """Apply a merge, exactly once.
 
         Args:
             merge: From `processors.merge`.
             batch: Where it comes from.
             feed: The queue's name, for the accounts.
-            mark: Tells several merges of one batch apart.
 
         Returns:
             `applied`, `duplicate` (was applied before; nothing changed) or `superseded` (of an earlier source).
@@ -129,7 +129,7 @@ class Store:
         outcome, interest = self._merges[merge.script](
             args=[
                 batch.source,
-                f"{batch.id}{mark}",
+                batch.id,
                 feed,
                 merge.applied,
                 len(merge.failed),
@@ -145,24 +145,18 @@ class Store:
         self.interest.told(int(interest))
         return str(outcome, "ascii")
 
-    def settle(self, source: str, feed: str, term: str, events: int, received_at: int, mark: str | None = None) -> bool:
-        """Account for events that a worker or the broker disposed of without merging them.
+    def settle(self, source: str, batch: str, feed: str, term: str, events: int, received_at: int) -> bool:
+        """Account for a batch that a worker or the broker disposed of without merging it.
 
         Args:
+            batch: The batch's id.
             term: The reason, such as `expired_worker`.
             received_at: The batch's, epoch milliseconds.
-            mark: When given, counts at most once for this mark.
 
         Returns:
-            False when the mark was there already.
+            False when it is accounted for already, merged or not: then it counts as a duplicate.
         """
-        if mark is not None and not self.redis.set(f"tw:applied:{mark}", term, nx=True, px=MARK_LIFE_MS):
-            return False
-        with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hincrby(accounts_key(source), f"{feed}:{term}", events)
-            pipe.hincrby(open_key(source), f"{feed}:{received_at // 1_000}", -events)
-            pipe.execute()
-        return True
+        return bool(self._settle(args=[source, batch, feed, events, term, received_at // 1_000, MARK_LIFE_MS]))
 
     def keep_samples(self, feed: str, failed: Iterable[tuple[str, str]]) -> None:
         """Keep what could not be used for the operator: reason and event, newest first, capped."""
@@ -262,7 +256,7 @@ class Interest:
 
     def told(self, counter: int) -> None:
         """Take note of the counter that a merge reported."""
-        self._told = max(self._told, counter)
+        self._told = counter
 
     def refresh(self) -> None:
         """Ask again if something changed, or the last answer is old. Called once a batch."""

@@ -97,6 +97,8 @@ class SymbolTable:
 
     def put_reference(self, reference: Mapping[bytes, bytes], only: Iterable[str] | None = None) -> None:
         """Take in reference arrays by symbol; of `only` these symbols, else of all that have a row."""
+        if only is None:
+            self._reference = _Columns(REFERENCE_COLUMNS)
         wanted = self._index if only is None else only
         found = [(self._row(symbol), raw) for symbol in wanted if (raw := reference.get(symbol.encode())) is not None]
         self._reference.put([row for row, _ in found], [_decode_part(raw) for _, raw in found])
@@ -111,7 +113,8 @@ class SymbolTable:
         """
         length = len(self._symbols)
         days = np.fmax.reduce([part.column("day", length) for part in (self._trades, self._seconds, self._minutes)])
-        present = days == (day.number if day is not None else (np.nanmax(days) if np.isfinite(days).any() else 0))
+        days[days == 0] = np.nan  # prints outside every trading day alone make no row
+        present = days == (day.number if day is not None else days[np.isfinite(days)].max(initial=0))
         columns: dict[str, Any] = {}
 
         def take(prefix: str, part: _Columns, names: Iterable[str]) -> None:
@@ -125,7 +128,7 @@ class SymbolTable:
         take("T", self._trades, _TRADE_NEEDS)
         take("S", self._seconds, _BAR_NEEDS)
         take("M", self._minutes, _BAR_NEEDS)
-        # Minute bars stand in where there are no second bars.
+        # Of the latest bar, minute bars stand in where there are no second bars.
         have_seconds = np.isfinite(columns["S.s"])
         for name in _BAR_NEEDS:
             columns[f"B.{name}"] = np.where(have_seconds, columns[f"S.{name}"], columns[f"M.{name}"])

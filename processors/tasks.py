@@ -28,32 +28,32 @@ def market_of(source: str) -> str:
     return rest.partition(":")[0] if kind == "live" else "stocks"
 
 
-def _apply(
-    task: "Task[..., None]", feed: str, batch: Batch, prepare: Callable[[Store], list[tuple[str, merge.Merge]]]
-) -> None:
+def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Callable[[Store], merge.Merge]) -> None:
     """Merge a batch, unless it is too old; while the cache is away wait for it, as long as the batch is worth it."""
     store = default_store()
     lossless = (task.request.delivery_info or {}).get("routing_key") == queues.LOSSLESS
-    merges: list[tuple[str, merge.Merge]] | None = None
+    prepared: merge.Merge | None = None
+    disposal = ""
     while True:
-        late = not lossless and time() * 1_000 - batch.received_at > settings.MESSAGE_TTL_MS
+        if not lossless and time() * 1_000 - batch.received_at > settings.MESSAGE_TTL_MS:
+            disposal = disposal or "expired_age"
         try:
-            if late:
-                store.settle(batch.source, feed, "expired_age", len(batch.events), batch.received_at, mark=batch.id)
+            if disposal:
+                store.settle(batch.source, batch.id, feed, disposal, len(batch.events), batch.received_at)
                 return
-            if merges is None:
+            if prepared is None:
                 store.interest.refresh()
-                merges = prepare(store)
-            for mark, prepared in merges:
-                store.merge(prepared, batch, feed, mark)
+                prepared = prepare(store)
+            store.merge(prepared, batch, feed)
             return
         except (redis.ConnectionError, redis.TimeoutError) as error:
             log.warning("cache unreachable, %s batch waits: %s", feed, error)
             sleep(_RETRY_S)
-        except redis.ResponseError:
-            log.exception("the cache refused a %s batch of %d events", feed, len(batch.events))
-            store.settle(batch.source, feed, "failed", len(batch.events), batch.received_at, mark=batch.id)
-            return
+        except Exception:
+            if disposal:
+                raise
+            log.exception("a %s batch of %d events cannot be merged", feed, len(batch.events))
+            disposal = "failed"
 
 
 def _feed_task(function: Callable[..., None]) -> Any:
@@ -61,19 +61,18 @@ def _feed_task(function: Callable[..., None]) -> Any:
     return shared_task(bind=True, acks_late=True, ignore_result=True, serializer="tapewatch-batch")(function)
 
 
-def _other(market: str, kind: str, batch: Batch, store: Store) -> list[tuple[str, merge.Merge]]:
-    return [("", merge.merge_other_market(batch, market, kind, store.interest.wanted))]
+def _other(market: str, kind: str, batch: Batch, store: Store) -> merge.Merge:
+    return merge.merge_other_market(batch, market, kind, store.interest.wanted)
 
 
 @_feed_task
 def process_aggregates(self: "Task[..., None]", batch: Batch) -> None:
     """Second and minute bars."""
 
-    def prepare(store: Store) -> list[tuple[str, merge.Merge]]:
+    def prepare(store: Store) -> merge.Merge:
         if (market := market_of(batch.source)) != "stocks":
             return _other(market, "agg", batch, store)
-        merges = merge.merge_bars(batch, store.interest.wanted, _days)
-        return [(f":{prepared.entries[0]}", prepared) for prepared in merges]
+        return merge.merge_bars(batch, store.interest.wanted, _days)
 
     _apply(self, "aggregate", batch, prepare)
 
@@ -82,10 +81,10 @@ def process_aggregates(self: "Task[..., None]", batch: Batch) -> None:
 def process_trades(self: "Task[..., None]", batch: Batch) -> None:
     """Prints."""
 
-    def prepare(store: Store) -> list[tuple[str, merge.Merge]]:
+    def prepare(store: Store) -> merge.Merge:
         if (market := market_of(batch.source)) != "stocks":
             return _other(market, "trades", batch, store)
-        return [("", merge.merge_trades(batch, store.interest.wanted, _days))]
+        return merge.merge_trades(batch, store.interest.wanted, _days)
 
     _apply(self, "trades", batch, prepare)
 
@@ -94,10 +93,10 @@ def process_trades(self: "Task[..., None]", batch: Batch) -> None:
 def process_quotes(self: "Task[..., None]", batch: Batch) -> None:
     """Best bids and offers."""
 
-    def prepare(store: Store) -> list[tuple[str, merge.Merge]]:
+    def prepare(store: Store) -> merge.Merge:
         if (market := market_of(batch.source)) != "stocks":
             return _other(market, "quotes", batch, store)
-        return [("", merge.merge_quotes(batch, store.interest.wanted))]
+        return merge.merge_quotes(batch, store.interest.wanted)
 
     _apply(self, "quotes", batch, prepare)
 
@@ -105,19 +104,19 @@ def process_quotes(self: "Task[..., None]", batch: Batch) -> None:
 @_feed_task
 def process_halts(self: "Task[..., None]", batch: Batch) -> None:
     """Price bands and halts."""
-    _apply(self, "halts", batch, lambda store: [("", merge.merge_halts(batch, store.interest.wanted))])
+    _apply(self, "halts", batch, lambda store: merge.merge_halts(batch, store.interest.wanted))
 
 
 @_feed_task
 def process_news(self: "Task[..., None]", batch: Batch) -> None:
     """News articles."""
-    _apply(self, "news", batch, lambda store: [("", merge.merge_news(batch))])
+    _apply(self, "news", batch, lambda store: merge.merge_news(batch))
 
 
 @_feed_task
 def process_unknown(self: "Task[..., None]", batch: Batch) -> None:
     """Whatever has no feed of its own."""
-    _apply(self, "unknown", batch, lambda store: [("", merge.merge_unknown(batch, store.interest.wanted))])
+    _apply(self, "unknown", batch, lambda store: merge.merge_unknown(batch, store.interest.wanted))
 
 
 FEED_TASKS = {
@@ -148,11 +147,11 @@ def count_disposed(headers: dict[str, Any], term: str) -> None:
     try:
         default_store().settle(
             headers[queues.HEADER_SOURCE],
+            headers[queues.HEADER_BATCH],
             headers[queues.HEADER_FEED],
             term,
             int(headers[queues.HEADER_EVENTS]),
             int(headers[queues.HEADER_RECEIVED]),
-            mark=f"{headers[queues.HEADER_BATCH]}:disposed",
         )
     except redis.RedisError as error:
         # What cannot be counted here shows as lost, fifteen seconds later.

@@ -4,68 +4,89 @@ from typing import Final
 
 import msgspec
 
-AGG: Final = {
-    "ev": "event_type",
-    "sym": "symbol",
-    "v": "volume",
-    "av": "accumulated_volume",
-    "op": "official_open_price",
-    "vw": "vwap",
-    "o": "open",
-    "c": "close",
-    "h": "high",
-    "l": "low",
-    "a": "aggregate_vwap",
-    "z": "average_size",
-    "s": "start_timestamp",
-    "e": "end_timestamp",
-    "otc": "otc",
-}
-TRADE: Final = {
-    "ev": "event_type",
-    "sym": "symbol",
-    "x": "exchange",
-    "i": "id",
-    "z": "tape",
-    "p": "price",
-    "s": "size",
-    "c": "conditions",
-    "t": "timestamp",
-    "q": "sequence_number",
-    "trfi": "trf_id",
-    "trft": "trf_timestamp",
-}
-QUOTE: Final = {
-    "ev": "event_type",
-    "sym": "symbol",
-    "bx": "bid_exchange_id",
-    "bp": "bid_price",
-    "bs": "bid_size",
-    "ax": "ask_exchange_id",
-    "ap": "ask_price",
-    "as": "ask_size",
-    "c": "condition",
-    "i": "indicators",
-    "t": "timestamp",
-    "q": "sequence_number",
-    "z": "tape",
-}
-LULD: Final = {
-    "ev": "event_type",
-    "T": "symbol",
-    "h": "high_price",
-    "l": "low_price",
-    "i": "indicators",
-    "z": "tape",
-    "t": "timestamp",
-    "q": "sequence_number",
-}
+_NULL: Final = msgspec.Raw(b"null")
 
-_decode = msgspec.json.Decoder(dict[str, object]).decode
+
+class LongNames:
+    """The long names of one kind of event: an event's values, as they came, under these.
+
+    Args:
+        names: Long name by Massive's short one.
+    """
+
+    def __init__(self, names: dict[str, str]) -> None:
+        fields = [(long, msgspec.Raw, msgspec.field(name=short, default=_NULL)) for short, long in names.items()]
+        self._decode = msgspec.json.Decoder(msgspec.defstruct("Event", fields)).decode
+
+    def of(self, raw: msgspec.Raw | bytes | str) -> bytes:
+        """An event as JSON with long names; a name that it lacks is null, what has no long name is left out."""
+        return _encode(msgspec.structs.asdict(self._decode(raw)))
+
+
 _encode = msgspec.json.Encoder().encode
 
 
-def long_form(raw: msgspec.Raw | bytes | str, names: dict[str, str]) -> bytes:
-    """An event as JSON with long names; a name that the event lacks is null, what has no long name is left out."""
-    event = _decode(raw)
-    return _encode({long: event.get(short) for short, long in names.items()})
+AGG: Final = LongNames(
+    {
+        "ev": "event_type",
+        "sym": "symbol",
+        "v": "volume",
+        "av": "accumulated_volume",
+        "op": "official_open_price",
+        "vw": "vwap",
+        "o": "open",
+        "c": "close",
+        "h": "high",
+        "l": "low",
+        "a": "aggregate_vwap",
+        "z": "average_size",
+        "s": "start_timestamp",
+        "e": "end_timestamp",
+        "otc": "otc",
+    }
+)
+TRADE: Final = LongNames(
+    {
+        "ev": "event_type",
+        "sym": "symbol",
+        "x": "exchange",
+        "i": "id",
+        "z": "tape",
+        "p": "price",
+        "s": "size",
+        "c": "conditions",
+        "t": "timestamp",
+        "q": "sequence_number",
+        "trfi": "trf_id",
+        "trft": "trf_timestamp",
+    }
+)
+QUOTE: Final = LongNames(
+    {
+        "ev": "event_type",
+        "sym": "symbol",
+        "bx": "bid_exchange_id",
+        "bp": "bid_price",
+        "bs": "bid_size",
+        "ax": "ask_exchange_id",
+        "ap": "ask_price",
+        "as": "ask_size",
+        "c": "condition",
+        "i": "indicators",
+        "t": "timestamp",
+        "q": "sequence_number",
+        "z": "tape",
+    }
+)
+LULD: Final = LongNames(
+    {
+        "ev": "event_type",
+        "T": "symbol",
+        "h": "high_price",
+        "l": "low_price",
+        "i": "indicators",
+        "z": "tape",
+        "t": "timestamp",
+        "q": "sequence_number",
+    }
+)

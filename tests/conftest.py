@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import kombu
 import pytest
@@ -13,6 +14,7 @@ from project import frontend, provision, queues
 from project.embedded import EmbeddedValkey, PrivateRabbitMQ
 from project.env import BASE_DIR
 from project.processes import ServiceUnavailable
+from tests import independent
 
 if settings.SETTINGS_MODULE != "tests.settings":
     pytest.exit(f"DJANGO_SETTINGS_MODULE is {settings.SETTINGS_MODULE}: unset it, tests have their own.", returncode=4)
@@ -91,3 +93,9 @@ def real_day() -> Path:
     if not _REAL_DAY.exists():
         pytest.fail(f"The recording of the real day is not at {_REAL_DAY}: put it there.")
     return _REAL_DAY
+
+
+@pytest.fixture(scope="session")
+def real_rows(real_day: Path) -> dict[str, dict[str, Any]]:
+    """The real day's table by the independent computation."""
+    return independent.table(event for frame in independent.frames(real_day) for event in frame)

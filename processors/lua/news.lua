@@ -3,7 +3,7 @@
 local DAY = 86400000
 for i = 2, #entries do
   local id, published, payload, symbols = unpack(entries[i])
-  if redis.call('SET', 'news:article:' .. id, payload, 'NX', 'PX', 7 * DAY) then
+  if redis.call('SET', 'tw:raw:article:' .. id, payload, 'NX', 'PX', 7 * DAY) then
     local lists = {'news:latest'}
     for _, symbol in ipairs(symbols) do lists[#lists + 1] = 'news:' .. symbol end
     for j, key in ipairs(lists) do

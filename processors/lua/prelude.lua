@@ -9,30 +9,29 @@ local function count(term, events)
   if events ~= 0 then redis.call('HINCRBY', accounts, feed .. ':' .. term, events) end
 end
 
-local function settle(events)
+-- The batch's effect and this mark are one atomic step: a redelivery finds the mark and changes nothing.
+local function settle()
+  redis.call('SET', 'tw:applied:' .. batch, feed, 'PX', ARGV[7])
   local open = 'tw:open:' .. source
-  if redis.call('HINCRBY', open, feed .. ':' .. ARGV[6], -events) == 0 then
+  if redis.call('HINCRBY', open, feed .. ':' .. ARGV[6], -(applied + failed)) == 0 then
     redis.call('HDEL', open, feed .. ':' .. ARGV[6])
   end
 end
 
--- The batch's effect and this mark are one atomic step: a redelivery finds the mark and changes nothing.
-if not redis.call('SET', 'tw:applied:' .. batch, feed, 'NX', 'PX', ARGV[7]) then
-  count('duplicate', applied + failed)
-  return {'duplicate', 0}
+-- What a merge says: what became of the batch, and the counter of who listens to what.
+local function outcome(word)
+  return {word, tonumber(redis.call('GET', 'tw:interest') or '0')}
 end
-settle(applied + failed)
+
+if redis.call('EXISTS', 'tw:applied:' .. batch) == 1 then
+  count('duplicate', applied + failed)
+  return outcome('duplicate')
+end
 if redis.call('HGET', 'tw:source', 'id') ~= source then
   -- The table belongs to one source; what an earlier one left in the queues is too old to matter.
+  settle()
   count('expired_age', applied + failed)
-  return {'superseded', 0}
-end
-count('processed', applied)
-count('failed', failed)
-
-local newest = tonumber(ARGV[8])
-if newest > tonumber(redis.call('HGET', 'tw:source', 'newest') or '0') then
-  redis.call('HSET', 'tw:source', 'newest', ARGV[8])
+  return outcome('superseded')
 end
 
 local entries = cmsgpack.unpack(ARGV[9])
@@ -69,8 +68,16 @@ local function publish()
   for i = 1, #messages, 2 do redis.call('PUBLISH', messages[i], messages[i + 1]) end
 end
 
+-- What every merge ends with; one that fails on its way there is counted as failed by the worker.
 local function finish()
+  settle()
+  count('processed', applied)
+  count('failed', failed)
+  local newest = tonumber(ARGV[8])
+  if newest > tonumber(redis.call('HGET', 'tw:source', 'newest') or '0') then
+    redis.call('HSET', 'tw:source', 'newest', ARGV[8])
+  end
   mark_changed()
   publish()
-  return {'applied', tonumber(redis.call('GET', 'tw:interest') or '0')}
+  return outcome('applied')
 end

@@ -46,6 +46,6 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=EX_CONFIG) from None
         except RecordingError as error:
             # A supervisor does not start again what another file alone can mend.
-            raise CommandError(str(error), returncode=1 if error.whole_lines else EX_CONFIG) from None
+            raise CommandError(str(error), returncode=1 if once else EX_CONFIG) from None
         except CannotListen as error:
             raise CommandError(str(error)) from None
