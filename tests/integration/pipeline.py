@@ -1,0 +1,111 @@
+"""The system's parts as processes over a private broker and cache, for tests that follow events through all of them."""
+
+import json
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from processors.store import Store
+from project.embedded import EmbeddedValkey
+from project.processes import free_port
+from project.queues import FEED_WORKER_QUEUES, SCANS
+from tests.services import Part, environment, manage, python, wait_until
+
+
+class Pipeline:
+    """A feed's recording on its way into a private cache, with each part a process of its own."""
+
+    def __init__(self, stack: ExitStack, folder: Path, valkey: EmbeddedValkey, broker: str | None) -> None:
+        self._stack, self._folder = stack, folder
+        self._parts: list[Part] = []
+        self.port = free_port()
+        variables = {"REDIS_URL": valkey.url, "MASSIVE_FEED": f"127.0.0.1:{self.port}", "MASSIVE_SECURE": "0"}
+        if broker is not None:
+            variables["CELERY_BROKER_URL"] = broker
+        self.env = dict(environment(folder, **variables))
+        self.store = Store(redis.Redis.from_url(valkey.url))
+
+    def start(self, name: str, *arguments: str) -> Part:
+        """Start a process of the project."""
+        part = self._stack.enter_context(python(*arguments, env=self.env, log=self._folder / f"{name}.log"))
+        self._parts.append(part)
+        return part
+
+    def stop(self) -> None:
+        """Tell every part to end, all at once: each takes seconds."""
+        for part in self._parts:
+            if part.process.poll() is None:
+                part.process.terminate()
+
+    def _celery_worker(self, name: str, queues: str) -> Part:
+        return self.start(
+            name,
+            *(
+                "-m",
+                "celery",
+                "-A",
+                "project",
+                "worker",
+                "--pool",
+                "solo",
+                "-Q",
+                queues,
+                "-n",
+                f"{name}-{self.port}@%h",
+            ),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"),
+        )
+
+    def worker(self, number: int) -> Part:
+        """Start a feed worker."""
+        return self._celery_worker(f"feed{number}", ",".join(FEED_WORKER_QUEUES))
+
+    def engine(self) -> Part:
+        """Start what ranks the boards, and what makes it tick."""
+        worker = self._celery_worker("scans", SCANS)
+        self.start("beat", *("-m", "celery", "-A", "project", "beat", "--scheduler", "celery.beat.Scheduler"))
+        return worker
+
+    def web(self) -> int:
+        """Start the web server; its port, when it answers."""
+        port = free_port()
+        self.start("web", "-m", "project.server", "--port", str(port))
+        wait_until(lambda: answers(port), 20, "the web server's first answer")
+        return port
+
+    def manage(self, command: str, *arguments: str) -> str:
+        """Run a management command to its end; what it printed."""
+        done = manage(command, *arguments, env=self.env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def stats(self) -> dict[str, Any]:
+        """What `manage.py stats --json` prints."""
+        stats: dict[str, Any] = json.loads(self.manage("stats", "--json"))
+        return stats
+
+    def settled(self) -> int:
+        """Events that the workers are done with."""
+        source = self.store.source()
+        if source is None:
+            return 0
+        counted = self.store.redis.hgetall(f"tw:accounts:{source.id}")
+        return sum(int(value) for name, value in counted.items() if not name.endswith(b":duplicate"))
+
+
+def answers(port: int) -> bool:
+    """Whether something accepts connections on a loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def assert_balanced(stats: dict[str, Any]) -> None:
+    """Both equations of the accounts, written out once more."""
+    for feed, terms in stats["feeds"].items():
+        listener = terms["malformed"] + terms["dropped"] + terms["buffered"] + terms["published"]
+        assert terms["received"] == listener, feed
+        ends = ("processed", "expired_broker", "expired_worker", "expired_age", "overflowed", "failed", "lost")
+        assert terms["published"] == sum(terms[term] for term in (*ends, "in_flight")), feed
