@@ -16,6 +16,7 @@ for _name in [name for name in os.environ if name.startswith((*_OURS, *_ALSO_OUR
     del os.environ[_name]
 
 _RUN_DIR = Path(tempfile.mkdtemp(prefix="tapewatch-"))
+(_RUN_DIR / "static").mkdir()  # WhiteNoise warns of each test without it
 atexit.register(shutil.rmtree, _RUN_DIR, ignore_errors=True)
 os.environ["TAPEWATCH_RUN_DIR"] = str(_RUN_DIR)
 os.environ["TAPEWATCH_ENV_FILE"] = str(_RUN_DIR / ".env")

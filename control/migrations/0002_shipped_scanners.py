@@ -11,7 +11,7 @@ _BOARDS = [
         "description": "Up most against the previous day's close, pre- and post-market included.",
         "where": "pct_change > 0 AND accumulated_volume > 0",
         "order_by": "pct_change",
-        "columns": ["price", "pct_change", "change", "accumulated_volume", "day_high", "vwap_distance_pct"],
+        "columns": ["price", "pct_change", "change", "accumulated_volume", "day_high"],
         "position": 10,
     },
     {
@@ -20,7 +20,7 @@ _BOARDS = [
         "description": "Opened, or before the open trade, highest above the previous day's close.",
         "where": "gap_pct > 0 AND accumulated_volume > 0",
         "order_by": "gap_pct",
-        "columns": ["price", "gap_pct", "pct_change", "accumulated_volume", "official_open_price", "prev_day_close"],
+        "columns": ["price", "gap_pct", "pct_change", "accumulated_volume", "prev_day_close"],
         "position": 20,
     },
     {
@@ -29,7 +29,7 @@ _BOARDS = [
         "description": "Most shares traded today.",
         "where": "accumulated_volume > 0",
         "order_by": "accumulated_volume",
-        "columns": ["price", "accumulated_volume", "pct_change", "spread_pct", "day_low", "day_high"],
+        "columns": ["price", "accumulated_volume", "pct_change", "spread_pct", "day_high"],
         "position": 30,
     },
 ]

@@ -107,6 +107,9 @@ def test_rabbitmq_keeps_a_durable_message_over_a_kill_and_leaves_no_name_server(
 
 
 def _name_servers() -> set[str]:
-    output = subprocess.run(("ps", "-A", "-o", "pid=,stat=,comm="), capture_output=True, text=True, check=True).stdout
+    """Those that this process, or nobody any more, is the parent of; other nodes of the machine have their own."""
+    columns = ("ps", "-A", "-o", "pid=,ppid=,stat=,comm=")
+    output = subprocess.run(columns, capture_output=True, text=True, check=True).stdout
     rows = (line.split() for line in output.splitlines())
-    return {row[0] for row in rows if len(row) > 2 and row[2] == "epmd" and not row[1].startswith("Z")}
+    ours = {str(os.getpid()), "1"}
+    return {row[0] for row in rows if row[3:] == ["epmd"] and row[1] in ours and not row[2].startswith("Z")}

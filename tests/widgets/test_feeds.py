@@ -156,6 +156,7 @@ def test_snapshot_and_stream_meet_without_gap_or_step_back(talk: Talk, cache: "r
     publisher = threading.Thread(target=publish)
     publisher.start()
     try:
+        wait_until(lambda: cache.exists(feed), what="the first value")
         seq = 0
         for _ in range(20):
             talk.say(action="subscribe", feed=feed, envelope=True, snapshot=True)
