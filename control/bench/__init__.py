@@ -1,0 +1,1 @@
+"""Benchmarks over real parts that each starts and ends itself: what `manage.py bench` runs."""

@@ -1,0 +1,47 @@
+"""A run of `bench ingest` as people read it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from control.bench.ingest import Outcome, losses
+from control.bench.latency import Latency
+from control.bench.sweep import Step, shortfall
+
+
+def lines(outcome: Outcome, machine: Mapping[str, Any]) -> Iterator[str]:
+    """The figures of one run, line by line."""
+    servers = ", ".join(f"{name} {machine[name]}" for name in ("valkey", "rabbitmq", "python") if name in machine)
+    yield f"machine      {machine['cores']} cores of {machine['cpu']}; {servers}"
+    yield f"asked for    {outcome['rate']:,} events a second for {outcome['seconds']:g} s"
+    yield f"processed    {outcome['events_per_second']:,} a second; sent {outcome['sent_per_second']:,} a second"
+    yield f"             {shortfall(outcome) or 'nothing was lost'}"
+    yield ""
+    counted = {"sent": outcome["sent"], "received": outcome["received"], "processed": outcome["processed"]}
+    for term, events in (counted | losses(outcome) | {"duplicates": outcome["duplicates"]}).items():
+        yield f"{term:<16}{events:>14,}"
+    yield "both equations hold" if outcome["balanced"] else f"NOT ACCOUNTED FOR: {outcome['imbalance']}"
+    yield ""
+    yield f"{'feed → cache':<14}{'median':>10}{'99 %':>10}{'99.9 %':>10}{'most':>10}   probes"
+    for kind, figures in {"all": outcome["latency_ms"], **outcome["latency_ms_by_type"]}.items():
+        yield f"{kind:<14}{_latency(figures)}"
+    yield ""
+    yield f"{'process':<14}{'CPU s':>10}{'% of core':>10}{'share':>10}{'most MB':>10}"
+    for name, cost in outcome["processes"].items():
+        cpu = f"{cost['cpu_seconds']:>10.2f}{cost['cpu_percent']:>10.1f}{cost['cpu_share']:>10.1%}"
+        yield f"{name:<14}{cpu}{cost['max_rss_mb']:>10.1f}"
+    yield f"others used {outcome['others_cpu_percent']:.0f} % of a core"
+
+
+def _latency(figures: Latency) -> str:
+    values = (figures["p50"], figures["p99"], figures["p99_9"], figures["max"])
+    shown = "".join(f"{'-' if value is None else f'{value:.1f} ms':>10}" for value in values)
+    return f"{shown}{figures['samples']:>9,}"
+
+
+def step_line(step: Step) -> str:
+    """One step of a sweep."""
+    outcome = step.outcome
+    p99 = outcome["latency_ms"]["p99"]
+    delay = "" if p99 is None else f", 99 % within {p99:,.0f} ms"
+    others = f", others at {outcome['others_cpu_percent']:.0f} %"
+    return f"{outcome['rate']:>10,}/s  {step.reason or 'nothing lost'}{delay}{others}"
