@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
+from datetime import UTC, datetime
 from time import time
 
 import msgspec
@@ -14,8 +15,9 @@ from django.conf import settings
 from listener.batching import BatchLimits, Buffer
 from listener.dispatch import ListenerAccounts, Publisher
 from listener.feed import FeedAddress, FeedConnection, Report, SourceInfo, State
-from listener.sorting import sort_frame
-from processors.reference import refresh_soon
+from listener.news import NewsSource
+from listener.sorting import SortedFrame, sort_frame
+from processors.reference import refresh_soon, rest_url
 from processors.store import LISTENER_STATE, Source, Store
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class Listener:
         self._lossless = lossless
         self._malformed: list[tuple[str, str, str]] = []
         self._shown: Report | None = None
+        self._news: NewsSource | None = None
+        self._news_task: asyncio.Task[None] | None = None
         self._run_id = f"{int(time())}-{os.getpid()}-{secrets.token_hex(2)}"
 
     async def run(self) -> None:
@@ -60,6 +64,8 @@ class Listener:
             for task in ended:
                 task.result()
         finally:
+            if self._news_task is not None:
+                tasks.add(self._news_task)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -90,6 +96,8 @@ class Listener:
         if self._publisher is None or lossless != self._lossless:
             self._start_publisher(lossless)
         assert self._buffer is not None  # noqa: S101 - _start_publisher made it
+        if self._source is None or self._source.id != source.id:
+            self._start_news(source)
         self._source = source
         self._buffer.begin_source(source.id)
         if is_new:
@@ -114,6 +122,21 @@ class Listener:
             self._app, self._buffer, ListenerAccounts(self._store, self._buffer, self._run_id), limits
         )
         self._publisher.start()
+
+    def _start_news(self, source: Source) -> None:
+        """Poll the news of a source that has just begun, and no longer that of the one before."""
+        if self._news_task is not None:
+            self._news_task.cancel()
+            self._news = self._news_task = None
+        if self._address.market != "stocks":
+            return
+        since = datetime.fromtimestamp(source.clock / 1_000, UTC)
+        self._news = NewsSource(self._address.key, rest_url(self._address.feed), since, self._on_articles)
+        self._news_task = asyncio.create_task(self._news.run())
+
+    async def _on_articles(self, articles: list[msgspec.Raw]) -> None:
+        if self._buffer is not None:
+            self._buffer.add(SortedFrame(events={"news": articles}), int(time() * 1_000))
 
     async def _on_frame(self, frame: str | bytes, received_at: int) -> None:
         buffer = self._buffer
@@ -149,6 +172,8 @@ class Listener:
         problems = [report.reason]
         if self._publisher is not None and self._publisher.health.broker_error:
             problems.append(f"The broker cannot be reached ({self._publisher.health.broker_error}).")
+        if self._news is not None and self._news.problem:
+            problems.append(f"News cannot be loaded ({self._news.problem}).")
         content = {
             "state": str(report.state),
             "since": report.since,

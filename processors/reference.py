@@ -53,12 +53,17 @@ class ReferenceState(msgspec.Struct, frozen=True):
     loaded_at: float
 
 
-def rest_url() -> str:
-    """Where REST calls go: as configured, else to the feed's own server, else to Massive."""
+def rest_url(feed: str | None = None) -> str:
+    """Where REST calls go: as configured, else to the feed's own server, else to Massive.
+
+    Args:
+        feed: `real-time`, `delayed` or `host:port`; None: as configured.
+    """
+    feed = settings.MASSIVE_FEED if feed is None else feed
     if settings.MASSIVE_REST_URL:
         return str(settings.MASSIVE_REST_URL)
-    if ":" in settings.MASSIVE_FEED:
-        return f"{'https' if settings.MASSIVE_SECURE else 'http'}://{settings.MASSIVE_FEED}"
+    if ":" in feed:
+        return f"{'https' if settings.MASSIVE_SECURE else 'http'}://{feed}"
     return "https://api.massive.com"
 
 
