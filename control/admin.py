@@ -12,7 +12,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from control.models import ApiToken, Scanner
+from control.models import ApiToken, FeedSettings, Scanner
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -66,3 +66,18 @@ class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
+
+
+@admin.register(FeedSettings)
+class FeedSettingsAdmin(ModelAdmin):  # type: ignore[misc]
+    """The feed's one row: on and off, where from, which market, what of it. The listener follows within a second."""
+
+    list_display = ("__str__", "enabled", "feed", "market", "subscriptions", "always")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """There is one row, made with the database."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: FeedSettings | None = None) -> bool:
+        """Without it nothing could be set."""
+        return False

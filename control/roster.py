@@ -64,7 +64,9 @@ def sources(wish: Wish) -> list[ProcessSpec]:
 
 def way(wish: Wish) -> list[ProcessSpec]:
     """The shortest way from one end to the other: these make the table move."""
-    listen = _manage(wish, "listen", "listen", *(("--lossless",) if wish.lossless else ()))
+    # A feed of our own is this one, whatever the settings say.
+    feed = () if wish.feed_port is None else ("--feed", f"127.0.0.1:{wish.feed_port}")
+    listen = _manage(wish, "listen", "listen", *feed, *(("--lossless",) if wish.lossless else ()))
     return [listen, _feed_worker(wish, 1), _scans(wish), _beat(wish)]
 
 

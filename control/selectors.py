@@ -9,6 +9,7 @@ from django.conf import settings
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
+from control.models import FeedSettings
 from processors import store as keys
 from processors.accounts import accounts
 from processors.redis_broker import broker_client, depth
@@ -89,3 +90,12 @@ def queue_depths() -> dict[str, int | None]:
     except (OperationalError, OSError):
         return depths
     return depths
+
+
+def feed_settings() -> FeedSettings:
+    """What the listener is to do; a row that nobody has saved yet follows the environment in all.
+
+    Raises:
+        django.db.DatabaseError: The database cannot be asked.
+    """
+    return FeedSettings.objects.order_by("pk").first() or FeedSettings()

@@ -8,7 +8,8 @@ import asyncio
 import enum
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from time import monotonic, time
 
 import aiohttp
@@ -17,6 +18,8 @@ from massive import WebSocketClient
 from massive.exceptions import AuthError
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from listener import hours
+
 _HOSTS = {"real-time": "socket.massive.com", "delayed": "delayed.massive.com"}
 _CONNECT_TIMEOUT_S = 10.0
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -24,12 +27,16 @@ _BACKOFF_FIRST_S, _BACKOFF_MOST_S = 0.5, 30.0
 # Only a connection that has held this long makes the next wait short again.
 _STABLE_S = 10.0
 _MAX_CONNECTIONS_WAIT_S = 60.0
+# While the regular session runs, the whole market is never silent for so long.
+_SILENCE_S = 10.0
+_LOOK_EVERY_S = 0.5
 
 
 class State(enum.StrEnum):
     """What the listener does, in words that people are shown."""
 
     STOPPED = "stopped"
+    WAITING = "waiting"
     CONNECTING = "connecting"
     AUTHENTICATING = "authenticating"
     LIVE = "live"
@@ -51,6 +58,7 @@ class FeedAddress:
         subscriptions: Such as `A.*`.
         secure: Whether TLS is spoken.
         key: The vendor's key.
+        always: Whether to connect while the market is closed, too.
     """
 
     feed: str
@@ -58,6 +66,17 @@ class FeedAddress:
     subscriptions: tuple[str, ...]
     secure: bool
     key: str
+    always: bool = False
+
+    @property
+    def is_vendor(self) -> bool:
+        """Whether this is Massive itself, which keeps the market's hours; a server of our own has its own clock."""
+        return self.feed in _HOSTS
+
+    @property
+    def covers_market(self) -> bool:
+        """Whether some subscription takes every symbol."""
+        return any(name.endswith(".*") for name in self.subscriptions)
 
     @property
     def host(self) -> str:
@@ -103,6 +122,8 @@ class FeedConnection:
         self.report = Report(State.STOPPED, _now_ms(), "It has not started yet.")
         self._server_says = ""
         self._live_since = 0.0
+        self._heard_at = 0.0
+        self._client: WebSocketClient | None = None
 
     def _enter(self, state: State, reason: str) -> None:
         if (state, reason) != (self.report.state, self.report.reason):
@@ -121,12 +142,16 @@ class FeedConnection:
         """
         wait = _BACKOFF_FIRST_S
         while True:
+            await self._wait_for_market()
             self._server_says, self._live_since = "", 0.0
             try:
                 await self._connect_once()
                 reason = self._server_says or "The server closed the connection."
             except AuthError as error:
-                reason = f"{self._address.host} does not accept the API key: {error}"
+                reason = (
+                    f"{self._address.host} does not accept the API key: {error}. Set MASSIVE_API_KEY to one that it "
+                    "accepts and start the listener again, or change the feed's settings."
+                )
                 self._enter(State.REFUSED, reason)
                 raise FeedRefused(reason) from None
             except (
@@ -152,6 +177,28 @@ class FeedConnection:
             await asyncio.sleep(pause)
             wait = min(wait * 2, _BACKOFF_MOST_S)
 
+    async def _wait_for_market(self) -> None:
+        """Return when the market is about to open; at once for a feed that does not keep its hours."""
+        while (opens := self._closed_until()) is not None:
+            self._enter(State.WAITING, f"The market is closed. Connecting again {hours.in_words(opens)}.")
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _closed_until(self) -> datetime | None:
+        address = self._address
+        if not address.is_vendor or address.always:
+            return None
+        return hours.opens_at(datetime.now(UTC), address.market, address.feed == "delayed")
+
+    def change_subscriptions(self, subscriptions: tuple[str, ...]) -> None:
+        """Ask for other channels, on the live connection when there is one."""
+        self._address = replace(self._address, subscriptions=subscriptions)
+        if self._client is not None:
+            # The client sends the difference within a second, and all of them after a reconnect.
+            self._client.scheduled_subs = set(subscriptions)
+            self._client.schedule_resub = True
+        if self.report.state is State.LIVE:
+            self._enter(State.LIVE, self._live_reason())
+
     async def _connect_once(self) -> None:
         address = self._address
         self._enter(State.CONNECTING, f"Connecting to {address.host}.")
@@ -167,6 +214,7 @@ class FeedConnection:
             max_reconnects=0,
             secure=address.secure,
         )
+        self._client = client
         connecting = asyncio.create_task(
             client.connect(self._handle, max_size=_MAX_FRAME_BYTES, ping_interval=20, ping_timeout=20)
         )
@@ -180,29 +228,52 @@ class FeedConnection:
                 elif monotonic() > deadline:
                     raise TimeoutError(f"no answer within {_CONNECT_TIMEOUT_S:.0f} s")
                 await asyncio.sleep(0.02)
-            await connecting
+            while not connecting.done():
+                await asyncio.wait((connecting,), timeout=_LOOK_EVERY_S)
+                self._look_for_silence()
+                if self._closed_until() is not None:
+                    return
+            connecting.result()
         finally:
+            self._client = None
             if client.websocket is not None:
                 client.websocket.transport.abort()
             connecting.cancel()
             # Its end is awaited: a key may hold one connection at a time.
             await asyncio.gather(connecting, return_exceptions=True)
 
+    def _look_for_silence(self) -> None:
+        """
+        Raises:
+            TimeoutError: The whole market has said nothing for ten seconds of a regular session.
+        """
+        address = self._address
+        if not address.is_vendor or not address.covers_market or monotonic() - self._heard_at < _SILENCE_S:
+            return
+        if hours.in_regular_session(datetime.now(UTC), address.market, address.feed == "delayed"):
+            raise TimeoutError(f"no event for {_SILENCE_S:.0f} s of a regular session")
+
     def _become_live(self) -> None:
-        self._live_since = monotonic()
-        self._enter(State.LIVE, f"Subscribed to {', '.join(self._address.subscriptions)} at {self._address.host}.")
+        self._live_since = self._heard_at = monotonic()
+        self._enter(State.LIVE, self._live_reason())
+
+    def _live_reason(self) -> str:
+        return f"Subscribed to {', '.join(self._address.subscriptions)} at {self._address.host}."
 
     async def _handle(self, frame: str | bytes) -> None:
+        self._heard_at = monotonic()
         if not self._live_since:
             self._become_live()
         await self._on_frame(frame, _now_ms())
 
     async def _probe(self) -> None:
         """Fail at once, with the system's own reason, where nobody listens."""
-        host, _, port = self._address.host.partition(":")
+        host, _, port = (
+            self._address.host.rpartition(":") if ":" in self._address.host else (self._address.host, "", "")
+        )
         async with asyncio.timeout(_CONNECT_TIMEOUT_S):
             _, writer = await asyncio.open_connection(
-                host, int(port) if port else (443 if self._address.secure else 80)
+                host.strip("[]"), int(port) if port else (443 if self._address.secure else 80)
             )
         writer.close()
 

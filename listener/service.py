@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
+import threading
 from datetime import UTC, datetime
 from time import time
 
@@ -11,54 +12,71 @@ import msgspec
 import redis
 from celery import Celery
 from django.conf import settings
+from django.db import DatabaseError
 
+from control.models import FeedSettings
 from listener.batching import BatchLimits, Buffer
 from listener.dispatch import ListenerAccounts, Publisher
-from listener.feed import FeedAddress, FeedConnection, Report, SourceInfo, State
+from listener.feed import FeedConnection, FeedRefused, Report, SourceInfo, State
 from listener.news import NewsSource
 from listener.sorting import SortedFrame, sort_frame
+from listener.wishes import OFF, Wish, read_wish, wish_of
+from processors import store as keys
 from processors.reference import refresh_soon, rest_url
 from processors.store import LISTENER_STATE, Source, Store
 
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.5
+# A standby takes over within this and one round of standing by.
+_LEASE_MS = 3_000
+_STAND_BY_S = 0.5
+_LEVELS = {State.REFUSED: logging.ERROR, State.BACKING_OFF: logging.WARNING}
 _REPORT_LIFE_MS = 10_000
 _STOP_TIMEOUT_S = 2.0
 _SAMPLES_A_REPORT = 20
 
 
 class Listener:
-    """Reads a feed until it is cancelled.
+    """Reads a feed until it is cancelled: one listener at a time, as the settings want it.
 
     Args:
         app: The Celery application.
-        address: The feed's.
+        feed: The feed given on the command line, which no setting changes; None: as the settings say.
         lossless: Drop nothing, whatever the feed says about itself.
     """
 
-    def __init__(self, app: Celery, address: FeedAddress, lossless: bool) -> None:
-        self._app, self._always_lossless = app, lossless
+    def __init__(self, app: Celery, feed: str | None, lossless: bool) -> None:
+        self._app, self._fixed_feed, self._always_lossless = app, feed, lossless
         self._store = Store()
-        self._connection = FeedConnection(address, self._on_source, self._on_frame)
-        self._address = address
+        self._token = secrets.token_hex(8)
+        self._holds_lease = False
+        self._wish = wish_of(FeedSettings(), feed)
+        self._wish_problem = ""
+        self._changed = asyncio.Event()
+        self._connection: FeedConnection | None = None
+        self._idle = Report(State.STOPPED, int(time() * 1_000), "It has not started yet.")
         self._buffer: Buffer | None = None
         self._publisher: Publisher | None = None
         self._source: Source | None = None
         self._lossless = lossless
         self._malformed: list[tuple[str, str, str]] = []
         self._shown: Report | None = None
+        self._writing = threading.Lock()
+        self._ended = False
         self._news: NewsSource | None = None
         self._news_task: asyncio.Task[None] | None = None
         self._run_id = f"{int(time())}-{os.getpid()}-{secrets.token_hex(2)}"
 
     async def run(self) -> None:
-        """Serve until cancelled; what is buffered then is still published, as far as two seconds allow.
-
-        Raises:
-            listener.feed.FeedRefused: The key is not accepted.
-        """
-        tasks = {asyncio.create_task(self._report_for_ever()), asyncio.create_task(self._connection.run())}
+        """Serve until cancelled; what is buffered then is still published, as far as two seconds allow."""
+        await asyncio.to_thread(self._read_wish)
+        tasks = {
+            asyncio.create_task(self._report_for_ever()),
+            asyncio.create_task(self._follow_wishes()),
+            asyncio.create_task(self._serve_for_ever()),
+        }
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in ended:
@@ -71,14 +89,88 @@ class Listener:
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(self._stop)
 
+    async def _serve_for_ever(self) -> None:
+        while True:
+            await self._stand_by()
+            self._changed.clear()
+            await self._serve(self._wish)
+
+    async def _stand_by(self) -> None:
+        """Return when this listener holds the lease: two of them would clear each other's table."""
+        told = False
+        while not self._holds_lease:
+            try:
+                self._holds_lease = await asyncio.to_thread(
+                    self._store.hold_lease, keys.LISTENER_LEASE, self._token, _LEASE_MS
+                )
+            except redis.RedisError as error:
+                log.warning("cache unreachable, the feed waits: %s", error)
+            if not self._holds_lease:
+                if not told:
+                    log.info("another listener runs; standing by")
+                told = True
+                await asyncio.sleep(_STAND_BY_S)
+
+    async def _serve(self, wish: Wish) -> None:
+        """Do what is wanted until something else is, or the lease is lost."""
+        if not wish.enabled:
+            self._idle = Report(State.STOPPED, int(time() * 1_000), OFF)
+            await self._changed.wait()
+            return
+        connection = FeedConnection(wish.address, self._on_source, self._on_frame)
+        self._connection = connection
+        serving = asyncio.create_task(connection.run())
+        changed = asyncio.create_task(self._changed.wait())
+        try:
+            await asyncio.wait((serving, changed), return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+        except FeedRefused:
+            # Trying again would change nothing; another setting, or a start with another key, may.
+            await self._changed.wait()
+        finally:
+            self._idle, self._connection = connection.report, None
+            for task in (serving, changed):
+                task.cancel()
+            await asyncio.gather(serving, changed, return_exceptions=True)
+
+    async def _follow_wishes(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            before = self._wish
+            await asyncio.to_thread(self._read_wish)
+            if self._wish == before:
+                continue
+            log.info("the feed's settings have changed")
+            if self._connection is not None and self._wish.same_connection(before):
+                self._connection.change_subscriptions(self._wish.address.subscriptions)
+            else:
+                self._changed.set()
+
+    def _read_wish(self) -> None:
+        """Read the settings; while they cannot be read the last ones stand."""
+        try:
+            self._wish = read_wish(self._fixed_feed)
+            self._wish_problem = ""
+        except (DatabaseError, ValueError) as error:
+            if not self._wish_problem:
+                log.warning("the feed's settings cannot be read, the last ones stand: %s", error)
+            self._wish_problem = str(error)
+
+    def _report(self) -> Report:
+        return self._connection.report if self._connection is not None else self._idle
+
     def _stop(self) -> None:
         if self._publisher is not None:
             self._publisher.stop(_STOP_TIMEOUT_S)
-        report = self._connection.report
+        if not self._holds_lease:
+            return
+        report = self._report()
         if report.state is not State.REFUSED:
             report = Report(State.STOPPED, int(time() * 1_000), "The listener was stopped.")
         try:
-            self._write_report(report)
+            self._write_report(report, last=True)
+            self._store.release_lease(keys.LISTENER_LEASE, self._token)
         except redis.RedisError as error:
             log.warning("cache unreachable, the listener's end is not shown: %s", error)
 
@@ -128,10 +220,11 @@ class Listener:
         if self._news_task is not None:
             self._news_task.cancel()
             self._news = self._news_task = None
-        if self._address.market != "stocks":
+        address = self._wish.address
+        if address.market != "stocks":
             return
         since = datetime.fromtimestamp(source.clock / 1_000, UTC)
-        self._news = NewsSource(self._address.key, rest_url(self._address.feed), since, self._on_articles)
+        self._news = NewsSource(address.key, rest_url(address.feed), since, self._on_articles)
         self._news_task = asyncio.create_task(self._news.run())
 
     async def _on_articles(self, articles: list[msgspec.Raw]) -> None:
@@ -143,8 +236,10 @@ class Listener:
         if buffer is None:
             return
         result = sort_frame(frame)
+        connection = self._connection
         for status in result.statuses:
-            self._connection.server_status(str(status.get("status", "")), str(status.get("message", "")))
+            if connection is not None:
+                connection.server_status(str(status.get("status", "")), str(status.get("message", "")))
         if result.malformed and len(self._malformed) < _SAMPLES_A_REPORT:
             self._malformed += [(bad.feed, bad.reason, bad.sample) for bad in result.malformed[:_SAMPLES_A_REPORT]]
         buffer.add(result, received_at)
@@ -155,37 +250,57 @@ class Listener:
         while True:
             if self._publisher is not None and self._publisher.failed is not None:
                 raise self._publisher.failed
-            report = self._connection.report
-            if report != self._shown:
+            report = self._report()
+            if self._holds_lease and report != self._shown:
                 self._shown = report
-                log.info("%s: %s", report.state, report.reason)
+                log.log(_LEVELS.get(report.state, logging.INFO), "%s: %s", report.state, report.reason)
             try:
-                await asyncio.to_thread(self._write_report, report)
+                if self._holds_lease:
+                    await self._renew(report)
             except redis.RedisError as error:
                 log.warning("cache unreachable: %s", error)
             await asyncio.sleep(_REPORT_EVERY_S)
 
-    def _write_report(self, report: Report) -> None:
-        """State, samples of what was malformed, and the source again: a cache that was lost learns it anew."""
-        if self._source is not None:
-            self._store.declare_source(self._source)
-        problems = [report.reason]
-        if self._publisher is not None and self._publisher.health.broker_error:
-            problems.append(f"The broker cannot be reached ({self._publisher.health.broker_error}).")
-        if self._news is not None and self._news.problem:
-            problems.append(f"News cannot be loaded ({self._news.problem}).")
-        content = {
-            "state": str(report.state),
-            "since": report.since,
-            "reason": " ".join(problems),
-            "feed": self._address.feed,
-            "market": self._address.market,
-            "subscriptions": self._address.subscriptions,
-            "buffered_bytes": self._buffer.buffered_bytes() if self._buffer else 0,
-            "lossless": self._lossless,
-        }
-        self._store.redis.set(LISTENER_STATE, msgspec.json.encode(content), px=_REPORT_LIFE_MS)
-        malformed, self._malformed = self._malformed, []
+    async def _renew(self, report: Report) -> None:
+        """Keep the lease and say what this listener does; without the lease it is another's turn to say it."""
+        self._holds_lease = await asyncio.to_thread(self._store.hold_lease, keys.LISTENER_LEASE, self._token, _LEASE_MS)
+        if self._holds_lease:
+            await asyncio.to_thread(self._write_report, report)
+        else:
+            log.warning("another listener has taken over")
+            self._changed.set()
+
+    def _write_report(self, report: Report, last: bool = False) -> None:
+        """State, samples of what was malformed, and the source again: a cache that was lost learns it anew.
+
+        One that still runs in its thread while the listener ends must not follow the last one.
+        """
+        with self._writing:
+            if self._ended:
+                return
+            self._ended = last
+            if self._source is not None:
+                self._store.declare_source(self._source)
+            self._store.redis.set(LISTENER_STATE, msgspec.json.encode(self._content(report)), px=_REPORT_LIFE_MS)
+            malformed, self._malformed = self._malformed, []
         for feed, reason, sample in malformed:
             log.warning("malformed %s event: %s", feed, reason)
             self._store.keep_samples(feed, [(reason, sample)])
+
+    def _content(self, report: Report) -> dict[str, object]:
+        reasons = [report.reason]
+        running = report.state is not State.STOPPED
+        if running and self._publisher is not None and self._publisher.health.broker_error:
+            reasons.append(f"The broker cannot be reached ({self._publisher.health.broker_error}).")
+        if running and self._news is not None and self._news.problem:
+            reasons.append(f"News cannot be loaded ({self._news.problem}).")
+        return {
+            "state": str(report.state),
+            "since": report.since,
+            "reason": " ".join(reasons),
+            "feed": self._wish.address.feed,
+            "market": self._wish.address.market,
+            "subscriptions": self._wish.address.subscriptions,
+            "buffered_bytes": self._buffer.buffered_bytes() if self._buffer else 0,
+            "lossless": self._lossless,
+        }

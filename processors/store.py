@@ -26,6 +26,7 @@ PATTERNS: Final = "tw:patterns"
 REFERENCE: Final = "tw:reference"
 REFERENCE_STATE: Final = "tw:reference:state"
 SCANS_LEASE: Final = "tw:lease:scans"
+LISTENER_LEASE: Final = "tw:lease:listener"
 LISTENER_STATE: Final = "tw:listener"
 SAMPLES: Final = "tw:samples"
 STATUS: Final = "status"
@@ -111,6 +112,7 @@ class Store:
         self._source = register(_script("source"))
         self._publish = register(_script("publish"))
         self._lease = register(_script("lease"))
+        self._release = register(_script("release"))
         self._settle = register(_script("settle"))
         self.interest = Interest(self.redis)
 
@@ -197,6 +199,10 @@ class Store:
     def hold_lease(self, key: str, token: str, life_ms: int) -> bool:
         """Take or keep a lease; True while `token` holds it."""
         return bool(self._lease(args=[key, token, life_ms]))
+
+    def release_lease(self, key: str, token: str) -> None:
+        """Give a lease back, so that the next holder need not wait for its end."""
+        self._release(args=[key, token])
 
     def publish_boards(self, token: str, source: str, boards: list[tuple[str, int, bytes]]) -> bool:
         """Set (for so many milliseconds; 0: not) and publish payloads, fenced by the lease and the source."""

@@ -23,8 +23,7 @@ def check_feed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
     """The feed's name, and a key that would leave the machine in the clear."""
     messages: list[CheckMessage] = []
     feed = settings.MASSIVE_FEED
-    host, colon, port = feed.rpartition(":")
-    if feed not in {"real-time", "delayed"} and not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
+    if not env.names_a_feed(feed):
         messages.append(
             Error(
                 f"MASSIVE_FEED: {feed!r} names no feed",
@@ -40,7 +39,7 @@ def check_feed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
                 id="tapewatch.E003",
             )
         )
-    local = host in {"127.0.0.1", "localhost", "[::1]"}
+    local = feed.rpartition(":")[0] in {"127.0.0.1", "localhost", "[::1]"}
     if settings.MASSIVE_API_KEY and not settings.MASSIVE_SECURE and not local:
         messages.append(
             Warning(

@@ -162,15 +162,31 @@ def url(name: str, default: str, schemes: tuple[str, ...], example: str) -> str:
     return _typed(name, default, parse, f"like {example}", secret=True)
 
 
+def names_a_feed(feed: str) -> bool:
+    """Whether a text is `real-time`, `delayed` or a `host:port`."""
+    host, colon, port = feed.rpartition(":")
+    return feed in {"real-time", "delayed"} or bool(colon and host and port.isdecimal() and 0 < int(port) < 65_536)
+
+
+def parse_subscriptions(raw: str) -> list[str]:
+    """The subscriptions of a comma list such as `A.*,T.AAPL`; none of an empty one.
+
+    Raises:
+        ValueError: One of them has no channel and symbol.
+    """
+    names = [word.strip() for word in raw.split(",") if word.strip()]
+    for word in names:
+        channel, dot, symbol = word.partition(".")
+        if not channel or not dot or not symbol:
+            raise ValueError(f"{word!r} has no channel and symbol with a dot between them")
+    return names
+
+
 def subscriptions(name: str, default: tuple[str, ...]) -> list[str]:
     """Massive subscriptions such as `A.*` or `T.AAPL`, separated by commas."""
 
     def parse(raw: str) -> list[str]:
-        names = [word.strip() for word in raw.split(",") if word.strip()]
-        for word in names:
-            channel, dot, symbol = word.partition(".")
-            if not channel or not dot or not symbol:
-                raise ValueError(f"{word!r} has no channel and symbol with a dot between them")
+        names = parse_subscriptions(raw)
         if not names:
             raise ValueError("it names no subscription")
         return names

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from control.models import ApiToken, Scanner
+from control.models import ApiToken, FeedSettings, Scanner
 from project.embedded import EmbeddedValkey
 
 pytestmark = pytest.mark.django_db
@@ -16,6 +16,8 @@ _PAGES = (
     "/admin/control/scanner/",
     "/admin/control/scanner/add/",
     "/admin/control/apitoken/",
+    "/admin/control/feedsettings/",
+    "/admin/control/feedsettings/1/change/",
     "/admin/auth/user/",
     "/admin/auth/user/add/",
     "/admin/auth/group/",
@@ -169,3 +171,16 @@ def test_switching_a_user_off_ends_the_login(boss: Client) -> None:
     trader.refresh_from_db()
     assert not trader.is_active
     assert other.post("/session/token").status_code == 401
+
+
+def test_feed_settings_are_one_row_that_names_what_is_wrong(boss: Client) -> None:
+    address = "/admin/control/feedsettings/1/change/"
+    values = {"enabled": "on", "feed": "nowhere", "market": "", "subscriptions": "A.*,T"}
+    page = boss.post(address, values).content.decode()
+    assert "Use real-time, delayed, or an address such as 127.0.0.1:8765." in page
+    assert "&#x27;T&#x27; has no channel and symbol" in page
+    assert boss.post(address, {**values, "feed": "delayed", "subscriptions": "A.*"}).status_code == 302
+    row = FeedSettings.objects.get()
+    assert (row.feed, row.subscriptions, row.enabled, row.always) == ("delayed", "A.*", True, False)
+    assert boss.get("/admin/control/feedsettings/add/").status_code == 403
+    assert boss.post("/admin/control/feedsettings/1/delete/", {"post": "yes"}).status_code == 403

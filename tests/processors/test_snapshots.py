@@ -12,8 +12,6 @@ from processors.store import Store
 from tests.processors.feeding import Event, at, bar, batch, begin, feed_in, quote, soon, trade
 
 OPEN = at("2024-03-11 09:30:00.000")
-# Receipt numbers count microseconds, so a batch received long ago has a small one.
-NOW_SEQ = (soon() - 3_600_000) * 1_000
 TRADE: Event = trade(
     "ABC", OPEN, 4.05, 300, x=4, i="991", z=3, c=[12, 37], q=88, trfi=202, trft=OPEN + 1, ds="300.0", pt=1
 )
@@ -24,6 +22,11 @@ BAR: Event = bar(
 )
 KINDS = [("agg", "aggregate", BAR, 300), ("trades", "trades", TRADE, 3_600), ("quotes", "quotes", QUOTE, 3_600)]
 KINDS += [("luld", "halts", LULD, 86_400)]
+
+
+def now_seq() -> int:
+    """A receipt number of this moment: they count microseconds, and what is old by them is not answered any more."""
+    return time_ns() // 1_000
 
 
 def got(store: Store, key: str, limit: int | None = None) -> Any:
@@ -38,7 +41,7 @@ def begun(store: Store) -> Store:
 
 
 def test_a_bar_has_the_long_names(begun: Store) -> None:
-    feed_in(("aggregate", batch([BAR], seq=NOW_SEQ)))
+    feed_in(("aggregate", batch([BAR], seq=now_seq())))
     assert got(begun, "stocks:agg:ABC") == {
         "event_type": "A",
         "symbol": "ABC",
@@ -59,7 +62,7 @@ def test_a_bar_has_the_long_names(begun: Store) -> None:
 
 
 def test_a_trade_has_the_long_names(begun: Store) -> None:
-    feed_in(("trades", batch([TRADE], seq=NOW_SEQ)))
+    feed_in(("trades", batch([TRADE], seq=now_seq())))
     assert got(begun, "stocks:trades:ABC") == {
         "event_type": "T",
         "symbol": "ABC",
@@ -77,7 +80,7 @@ def test_a_trade_has_the_long_names(begun: Store) -> None:
 
 
 def test_a_quote_has_the_long_names(begun: Store) -> None:
-    feed_in(("quotes", batch([QUOTE], seq=NOW_SEQ)))
+    feed_in(("quotes", batch([QUOTE], seq=now_seq())))
     assert got(begun, "stocks:quotes:ABC") == {
         "event_type": "Q",
         "symbol": "ABC",
@@ -96,7 +99,7 @@ def test_a_quote_has_the_long_names(begun: Store) -> None:
 
 
 def test_a_price_band_has_the_long_names_and_all_its_nanoseconds(begun: Store) -> None:
-    feed_in(("halts", batch([LULD], seq=NOW_SEQ)))
+    feed_in(("halts", batch([LULD], seq=now_seq())))
     assert got(begun, "stocks:luld:ABC") == {
         "event_type": "LULD",
         "symbol": "ABC",
@@ -114,7 +117,7 @@ def test_an_event_is_answered_for_its_time_to_live(
     begun: Store, kind: str, feed: str, event: Event, life_s: int
 ) -> None:
     key = f"stocks:{kind}:ABC"
-    now = time_ns() // 1_000
+    now = now_seq()
     assert got(begun, key) is None
     feed_in((feed, batch([event], seq=now - (life_s + 2) * 1_000_000)))
     assert got(begun, key) is None
@@ -124,22 +127,22 @@ def test_an_event_is_answered_for_its_time_to_live(
 
 def test_the_newest_by_event_time_is_answered_whatever_came_last(begun: Store) -> None:
     later, earlier = trade("ABC", OPEN + 1, 2.0, q=1), trade("ABC", OPEN, 1.0, q=9)
-    feed_in(("trades", batch([later], seq=NOW_SEQ)), ("trades", batch([earlier], seq=NOW_SEQ + 1)))
+    feed_in(("trades", batch([later], seq=now_seq())), ("trades", batch([earlier], seq=now_seq() + 1)))
     assert got(begun, "stocks:trades:ABC")["price"] == 2
 
 
 def test_minute_bars_stand_in_for_second_bars_that_are_missing_or_old(begun: Store) -> None:
-    feed_in(("aggregate", batch([bar("ABC", OPEN, 1, 1, 1, 1, ev="AM")], seq=NOW_SEQ)))
+    feed_in(("aggregate", batch([bar("ABC", OPEN, 1, 1, 1, 1, ev="AM")], seq=now_seq())))
     assert got(begun, "stocks:agg:ABC")["event_type"] == "AM"
-    feed_in(("aggregate", batch([bar("ABC", OPEN, 2, 2, 2, 2)], seq=NOW_SEQ - 400_000_000)))
+    feed_in(("aggregate", batch([bar("ABC", OPEN, 2, 2, 2, 2)], seq=now_seq() - 400_000_000)))
     assert got(begun, "stocks:agg:ABC")["event_type"] == "AM"
-    feed_in(("aggregate", batch([bar("ABC", OPEN, 2, 2, 2, 2)], seq=NOW_SEQ)))
+    feed_in(("aggregate", batch([bar("ABC", OPEN, 2, 2, 2, 2)], seq=now_seq())))
     assert got(begun, "stocks:agg:ABC")["event_type"] == "A"
 
 
 def test_values_come_as_they_were_sent(begun: Store) -> None:
     raw = b'{"ev":"T","sym":"ABC","t":%d,"p":4.10,"s":1e2,"i":"\\u00e9","x":1e400}' % OPEN
-    feed_in(("trades", batch([raw], seq=NOW_SEQ)))
+    feed_in(("trades", batch([raw], seq=now_seq())))
     answer = snapshot(begun, "stocks:trades:ABC")
     assert answer is not None
     assert b'"price":4.10,"size":1e2' in answer
@@ -150,21 +153,22 @@ def test_other_markets_events_come_as_they_are(store: Store) -> None:
     live = "live:crypto:real-time"
     begin(store, live)
     event = {"ev": "XT", "pair": "BTC-USD", "p": 60_000.5, "t": OPEN}
-    feed_in(("trades", batch([event], source=live, seq=NOW_SEQ, received_at=soon())))
+    feed_in(("trades", batch([event], source=live, seq=now_seq(), received_at=soon())))
     assert got(store, "crypto:trades:BTC-USD") == event
     assert got(store, "stocks:trades:BTC-USD") is None
-    feed_in(("trades", batch([{**event, "pair": "OLD"}], source=live, seq=NOW_SEQ - 3_700_000_000)))
+    feed_in(("trades", batch([{**event, "pair": "OLD"}], source=live, seq=now_seq() - 3_700_000_000)))
     assert got(store, "crypto:trades:OLD") is None
 
 
 def test_unknown_events_come_as_they_are_and_only_the_newest_are_kept(begun: Store) -> None:
+    first = now_seq()
     events = [{"ev": "FMV", "sym": "ABC", "n": number} for number in range(1_200)]
-    feed_in(("unknown", batch(events[:700], seq=NOW_SEQ)), ("unknown", batch(events[700:], seq=NOW_SEQ + 700)))
+    feed_in(("unknown", batch(events[:700], seq=first)), ("unknown", batch(events[700:], seq=first + 700)))
     names = {key.decode() for key in begun.redis.scan_iter("unknown:*", count=5_000)}
     assert len(names) == 1_000
-    newest = f"unknown:{(NOW_SEQ + 1_199) * 1_000}"
+    newest = f"unknown:{(first + 1_199) * 1_000}"
     assert got(begun, newest) == events[-1]
-    assert got(begun, f"unknown:{NOW_SEQ * 1_000}") is None
+    assert got(begun, f"unknown:{first * 1_000}") is None
     assert 0 < begun.redis.ttl(newest) <= 86_400
 
 
@@ -188,7 +192,7 @@ def test_news_is_a_list_newest_first_each_article_once(begun: Store) -> None:
 
 def test_a_row_is_answered_as_a_quote(begun: Store) -> None:
     assert got(begun, "quote:ABC") is None
-    feed_in(("trades", batch([TRADE | {"c": []}], seq=NOW_SEQ)))
+    feed_in(("trades", batch([TRADE | {"c": []}], seq=now_seq())))
     row = got(begun, "quote:ABC")
     assert (row["symbol"], row["price"], row["trading_day"]) == ("ABC", 4.05, "2024-03-11")
     assert got(begun, "quote:") is None

@@ -5,39 +5,32 @@ import signal
 from argparse import ArgumentParser
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from listener.feed import FeedAddress, FeedRefused
 from listener.service import Listener
 from project.celery import app
+from project.env import names_a_feed
 
 
 class Command(BaseCommand):
     help = "Read Massive's stream (the simulator's when there is no key) and send its events to the queues."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--feed", default=settings.MASSIVE_FEED, help="real-time, delayed or host:port")
+        parser.add_argument(
+            "--feed", help="real-time, delayed or host:port, whatever the settings say (as they say, else MASSIVE_FEED)"
+        )
         parser.add_argument(
             "--lossless", action="store_true", help="drop and expire nothing; wait for the workers instead"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        address = FeedAddress(
-            feed=options["feed"],
-            market=settings.MASSIVE_MARKET,
-            subscriptions=tuple(settings.MASSIVE_SUBSCRIPTIONS),
-            secure=settings.MASSIVE_SECURE,
-            key=settings.MASSIVE_API_KEY or settings.SIMULATOR_KEY,
-        )
-        try:
-            asyncio.run(self._run(Listener(app, address, lossless=options["lossless"])))
-        except FeedRefused as error:
-            # EX_CONFIG: a supervisor does not start again what configuration alone can mend.
-            raise CommandError(f"{error} Set MASSIVE_API_KEY to a key that it accepts.", returncode=78) from None
+        feed: str | None = options["feed"]
+        if feed is not None and not names_a_feed(feed):
+            raise CommandError(f"--feed {feed}: use real-time, delayed, or an address such as 127.0.0.1:8765.")
+        asyncio.run(self._run(feed, options["lossless"]))
 
-    async def _run(self, listener: Listener) -> None:
-        task = asyncio.create_task(listener.run())
+    async def _run(self, feed: str | None, lossless: bool) -> None:
+        task = asyncio.create_task(Listener(app, feed, lossless).run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel)
