@@ -35,7 +35,7 @@ test('a symbol that comes twice is shown once', () => {
 
 test('a board begins with rank and symbol, each once, and shows unknown fields under their name', () => {
   const columns = boardColumns(board, fields)
-  expect(columns.map((column) => column.colId)).toEqual(['rank', 'symbol', 'price', 'odd_field'])
+  expect(columns.map((column) => column.colId)).toEqual(['rank', 'symbol', 'price', 'odd_field', 'gutter'])
   expect(columns[2]).toMatchObject({ headerName: 'Price', headerTooltip: 'Price: last eligible trade' })
   expect(columns[3]?.headerName).toBe('odd field')
 })

@@ -11,6 +11,8 @@ const MIN_WIDTHS: Readonly<Record<Unit, number>> = {
   usd: 60, usd_signed: 62, percent: 76, percent_plain: 76, ratio: 56, shares: 54, count: 60, notional: 62, time: 66, text: 96, flag: 48,
 }
 
+const GUTTER_PX = 14
+
 const LEFT_ALIGNED: ReadonlySet<Unit> = new Set(['text', 'flag'])
 
 /** Orders values as the server does: what is not known comes last, in either direction. */
@@ -77,5 +79,11 @@ export function boardColumns(board: Board, fields: Readonly<Record<string, Field
     pinned: 'left',
   }
   const own = board.columns.filter((name) => name !== 'symbol' && name !== 'rank')
-  return [rank, symbol as ColDef<Row>, ...own.map((name) => valueColumn(name, fields[name] ?? fallbackField(name), board))]
+  // The scrollbar lies over the table's right edge: there it would hide the last digits.
+  const gutter: ColDef<Row> = {
+    colId: 'gutter', headerName: '', width: GUTTER_PX, minWidth: GUTTER_PX, maxWidth: GUTTER_PX,
+    sortable: false, resizable: false, suppressMovable: true, lockPosition: 'right', suppressNavigable: true,
+  }
+  const values = own.map((name) => valueColumn(name, fields[name] ?? fallbackField(name), board))
+  return [rank, symbol as ColDef<Row>, ...values, gutter]
 }
