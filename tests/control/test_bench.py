@@ -76,11 +76,13 @@ def test_what_is_interrupted_leaves_nothing_behind(folder: Path) -> None:
     options = ("--broker", "redis", "--rate", "200", "--seconds", "60", "--workers", "1")
     with python("manage.py", "bench", "ingest", *options, env=env, log=folder / "bench.log") as part:
         wait_until(lambda: any(folder.glob("tw-bench-*/listener.log")), 30, "the listener")
-        children = psutil.Process(part.process.pid).children(recursive=True)
+        bench = psutil.Process(part.process.pid)
+        # Cache, feed server, worker, listener.
+        wait_until(lambda: len(bench.children(recursive=True)) >= 4, 30, "every part's start")
+        children = bench.children(recursive=True)
         assert _interrupted(part) == 130
 
     assert "interrupted; nothing is left running" in part.output
-    assert len(children) >= 4
     assert [child for child in children if child.is_running()] == []
     assert list(folder.glob("tw-bench-*")) == []
 
