@@ -22,6 +22,7 @@ _START_S: Final = 60.0
 _READ_S: Final = 5.0
 # Beyond its time to live, an event that is settled nowhere is lost (design rule 5).
 _LOST_AFTER_S: Final = 10.0
+_OBSERVED_S: Final = 1.0
 _SAMPLE_S: Final = 0.25
 _POLL_S: Final = 0.05
 
@@ -129,9 +130,8 @@ def _measured(system: System, load: Load, feed: Feed) -> Outcome:
     total = Counter[str]()
     for terms in by_feed.values():
         total.update(terms)
+    missing = _probes_missing(system, feed, finished)
     seen = system.probes.between(measuring.at, finished.at)
-    everything = Counter(probe.kind for probe in system.probes.between(feed.began, finished.at))
-    each_is_published = [kind for kind in finished.probes if kind != QUOTE]
     rate = processed / elapsed
     return Outcome(
         rate=load.rate,
@@ -158,7 +158,7 @@ def _measured(system: System, load: Load, feed: Feed) -> Outcome:
         latency_ms_by_type={
             kind: latency(probe for probe in seen if probe.kind == kind) for kind in PROBED[load.feeds]
         },
-        probes_missing=sum(finished.probes[kind] - everything[kind] for kind in each_is_published),
+        probes_missing=missing,
         nothing_lost=total["processed"] == finished.sent and not finished.unsent and not wrong,
         keeps_up=rate >= _KEEPS_UP * finished.rate,
         processes=costs,
@@ -168,6 +168,17 @@ def _measured(system: System, load: Load, feed: Feed) -> Outcome:
 
 def _processed(system: System, source: str) -> int:
     return sum(terms["processed"] for terms in accounts(system.store, source, settings.MESSAGE_TTL_MS).values())
+
+
+def _probes_missing(system: System, feed: Feed, finished: Finished) -> int:
+    """Probes of which each is published and that were not seen; the observer may be a moment behind the accounts."""
+    deadline = monotonic() + _OBSERVED_S
+    while True:
+        seen = Counter(probe.kind for probe in system.probes.between(feed.began, finished.at))
+        missing = sum(sent - seen[kind] for kind, sent in finished.probes.items() if kind != QUOTE)
+        if not missing or monotonic() > deadline:
+            return missing
+        sleep(_POLL_S)
 
 
 def _settle(system: System, source: str, sent: int) -> None:

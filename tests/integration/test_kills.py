@@ -15,6 +15,8 @@ from tests.services import Part, wait_until
 _RATE = "5000"
 # A message lives five seconds, and ten later it is called lost.
 _SETTLED_S = 25.0
+# Generous: how long it takes is for a bench to say, on a machine that does nothing else.
+_BACK_S = 40.0
 
 
 def _begin(pipeline: Pipeline) -> tuple[Part, Part]:
@@ -32,10 +34,9 @@ def _begin(pipeline: Pipeline) -> tuple[Part, Part]:
     return workers[0], listener
 
 
-def _flows(pipeline: Pipeline, seconds: float) -> float:
-    """Wait until a few hundred more events are settled; the seconds that it took."""
-    begun, before = monotonic(), None
-    deadline = begun + seconds
+def _flows(pipeline: Pipeline, seconds: float) -> None:
+    """Wait until a few hundred more events are settled."""
+    before, deadline = None, monotonic() + seconds
     while monotonic() < deadline:
         try:
             settled = pipeline.settled()
@@ -43,7 +44,7 @@ def _flows(pipeline: Pipeline, seconds: float) -> float:
             continue
         before = settled if before is None else before
         if settled > before + 500:
-            return monotonic() - begun
+            return
     raise AssertionError(f"nothing flows within {seconds:g} s")
 
 
@@ -66,7 +67,7 @@ def test_a_killed_worker_loses_nothing(pipeline: Pipeline) -> None:
     worker, listener = _begin(pipeline)
     worker.process.send_signal(signal.SIGKILL)
     # The other takes over what was not acknowledged.
-    assert _flows(pipeline, 5) < 5
+    _flows(pipeline, _BACK_S)
     sums = _end(pipeline, listener)
     assert sums["lost"] == sums["failed"] == 0
     assert sums["processed"] == sums["published"]
@@ -79,8 +80,8 @@ def test_a_killed_listener_is_followed_by_another(pipeline: Pipeline) -> None:
     listener.process.wait(5)
     second = pipeline.start("listen2", "manage.py", "listen")
     # Its start takes a second or two, and the lease of the dead one three.
-    second.wait_for("live:", 12)
-    _flows(pipeline, 5)
+    second.wait_for("live:", _BACK_S)
+    _flows(pipeline, _BACK_S)
     sums = _end(pipeline, second)
     assert sums["failed"] == 0
     # At most what the dead one had in its hands was counted as published and never sent.
@@ -94,8 +95,8 @@ def test_a_killed_broker_and_a_killed_cache_come_back(tmp_path: Path) -> None:
         _begin(pipeline)
         broker.kill()
         broker.start()
-        assert _flows(pipeline, 5) < 5
+        _flows(pipeline, _BACK_S)
         cache.kill()
         cache.start()
-        assert _flows(pipeline, 5) < 5
+        _flows(pipeline, _BACK_S)
         pipeline.stop()
