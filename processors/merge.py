@@ -8,20 +8,19 @@ into batches, in any order, gives the same table (design rule 3).
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import nan
 from typing import Any, Final
 
 import msgspec
 
-from listener.events import Bar, Batch, Head, Luld, Quote, Trade, event_ms
+from listener.events import Bar, Batch, Luld, Quote, Trade, event_ms
 from processors import parts, wire
 from processors.conditions import REGULAR, update_rule
 from processors.sessions import DayLookup
 
 # What may stand in a channel's and a key's name; the symbols of all markets fit (O:SPY251219C00650000, BTC-USD,
 # EUR/USD).
-_SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/_-]{0,39}")
+SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:/_-]{0,39}")
 # A live event further ahead of its receipt than this is malformed (design rule 2).
 _AHEAD_MS: Final = 60_000
 _RING_SECONDS_MS: Final = (
@@ -75,7 +74,7 @@ def _check_shares(value: float | None, name: str) -> None:
         raise _Unusable(f"{name} is {value}, no number of shares")
 
 
-def _usable(batch: Batch, decode: Callable[[msgspec.Raw], Any], merge: Merge) -> list[tuple[int, msgspec.Raw, Any]]:
+def usable(batch: Batch, decode: Callable[[msgspec.Raw], Any], merge: Merge) -> list[tuple[int, msgspec.Raw, Any]]:
     """Receipt number, bytes and typed form of each event that can be read; the others go to `failed`."""
     result = []
     for number, raw in enumerate(batch.events, batch.seq):
@@ -96,7 +95,7 @@ class _Gate:
 
     def pass_through(self, symbol: str, at: int, sequence: int = 0) -> None:
         if symbol not in self._known:
-            if not _SYMBOL.fullmatch(symbol):
+            if not SYMBOL.fullmatch(symbol):
                 raise _Unusable(f"{symbol!r} is no symbol")
             self._known.add(symbol)
         if at > self._latest:
@@ -132,7 +131,7 @@ def merge_trades(batch: Batch, wanted: Wanted, days: DayLookup) -> Merge:
     merge = Merge("trades", [])
     gate = _Gate(batch, merge)
     rows: dict[str, dict[int, list[Any]]] = {}
-    for number, raw, trade in _usable(batch, _decode_trade, merge):
+    for number, raw, trade in usable(batch, _decode_trade, merge):
         at = event_ms(trade.t)
         try:
             gate.pass_through(trade.sym, at, trade.q)
@@ -195,7 +194,7 @@ def merge_bars(batch: Batch, wanted: Wanted, days: DayLookup) -> Merge:
     minute: list[Any] = [parts.MINUTE_BARS, "tw:ring:AM:", _RING_MINUTES_MS]
     merge = Merge("bars", [second, minute])
     gate = _Gate(batch, merge)
-    for number, raw, bar in _usable(batch, _decode_bar, merge):
+    for number, raw, bar in usable(batch, _decode_bar, merge):
         start, end = event_ms(bar.s), event_ms(bar.e)
         try:
             gate.pass_through(bar.sym, end - 1)
@@ -233,7 +232,7 @@ def merge_quotes(batch: Batch, wanted: Wanted) -> Merge:
     merge = Merge("latest", [])
     gate = _Gate(batch, merge)
     newest: dict[str, tuple[int, int, int, int, msgspec.Raw]] = {}
-    for number, raw, quote in _usable(batch, _decode_quote, merge):
+    for number, raw, quote in usable(batch, _decode_quote, merge):
         at = event_ms(quote.t)
         try:
             gate.pass_through(quote.sym, at, quote.q)
@@ -250,7 +249,7 @@ def merge_quotes(batch: Batch, wanted: Wanted) -> Merge:
         kept = newest.get(quote.sym)
         if kept is None or (at, finer, quote.q, number) > kept[:4]:
             newest[quote.sym] = (at, finer, quote.q, number, raw)
-    return _latest(merge, parts.QUOTES, newest, "stocks:quotes:", wire.QUOTE, wanted)
+    return latest(merge, parts.QUOTES, newest, "stocks:quotes:", wire.QUOTE, wanted)
 
 
 def merge_halts(batch: Batch, wanted: Wanted) -> Merge:
@@ -258,7 +257,7 @@ def merge_halts(batch: Batch, wanted: Wanted) -> Merge:
     merge = Merge("latest", [])
     gate = _Gate(batch, merge)
     newest: dict[str, tuple[int, int, int, int, msgspec.Raw]] = {}
-    for number, raw, luld in _usable(batch, _decode_luld, merge):
+    for number, raw, luld in usable(batch, _decode_luld, merge):
         at = event_ms(luld.t)
         try:
             gate.pass_through(luld.T, at, luld.q)
@@ -272,10 +271,10 @@ def merge_halts(batch: Batch, wanted: Wanted) -> Merge:
         kept = newest.get(luld.T)
         if kept is None or (at, finer, luld.q, number) > kept[:4]:
             newest[luld.T] = (at, finer, luld.q, number, raw)
-    return _latest(merge, parts.HALTS, newest, "", wire.LULD, wanted)
+    return latest(merge, parts.HALTS, newest, "", wire.LULD, wanted)
 
 
-def _latest(
+def latest(
     merge: Merge,
     key: str,
     newest: dict[str, tuple[int, int, int, int, msgspec.Raw]],
@@ -290,63 +289,3 @@ def _latest(
         if prefix and wanted(prefix + symbol):
             merge.messages += [prefix + symbol, names.of(raw).decode()]
     return merge
-
-
-_UNKNOWN_CAP: Final = 1_000
-_UNKNOWN_LIFE_MS: Final = 86_400_000
-_NEWS_CAP: Final = 500
-_decode_head = msgspec.json.Decoder(Head).decode
-
-
-def merge_unknown(batch: Batch, wanted: Wanted) -> Merge:
-    """Events of no known type, as they came, each under `unknown:{ns}` by its receipt."""
-    merge = Merge("unknown", ["tw:raw:unknown", _UNKNOWN_CAP, _UNKNOWN_LIFE_MS])
-    merge.applied = len(batch.events)
-    publish = wanted("unknown")
-    # Of a flood only the newest would survive the cap.
-    for number, raw in list(enumerate(batch.events, batch.seq))[-_UNKNOWN_CAP:]:
-        # A receipt number counts microseconds (see listener.batching): three digits more make it the nanosecond of the
-        # name.
-        merge.entries.append([f"unknown:{number * 1_000}", str(bytes(raw), "utf-8", "replace")])
-    if publish:
-        for raw in batch.events:
-            merge.messages += ["unknown", str(bytes(raw), "utf-8", "replace")]
-    return merge
-
-
-class _Article(msgspec.Struct, frozen=True):
-    id: str
-    published_utc: datetime
-    title: str
-    tickers: list[str] = []
-
-
-_decode_article = msgspec.json.Decoder(_Article).decode
-
-
-def merge_news(batch: Batch) -> Merge:
-    """Articles as Massive's news endpoint gives them; each is kept and published once, whatever is delivered again."""
-    merge = Merge("news", [_NEWS_CAP])
-    for _, raw, article in _usable(batch, _decode_article, merge):
-        merge.applied += 1
-        published = int(article.published_utc.timestamp() * 1_000)
-        symbols = [symbol for symbol in article.tickers if _SYMBOL.fullmatch(symbol)]
-        merge.entries.append([article.id, published, str(bytes(raw), "utf-8"), symbols])
-    return merge
-
-
-def merge_other_market(batch: Batch, market: str, kind: str, wanted: Wanted) -> Merge:
-    """Other markets' events: the newest of each symbol as it came, under `{market}:{kind}:{SYM}`."""
-    merge = Merge("latest", [])
-    newest: dict[str, tuple[int, int, int, int, msgspec.Raw]] = {}
-    for number, raw, head in _usable(batch, _decode_head, merge):
-        symbol = head.symbol
-        if symbol is None or not _SYMBOL.fullmatch(symbol):
-            merge.failed.append((f"{symbol!r} is no symbol", str(bytes(raw), "utf-8", "replace")))
-            continue
-        merge.applied += 1
-        # Only receipt orders what has no common shape.
-        newest[symbol] = (0, 0, 0, number, raw)
-        if wanted(channel := f"{market}:{kind}:{symbol}"):
-            merge.messages += [channel, str(bytes(raw), "utf-8")]
-    return _latest(merge, f"tw:raw:{market}:{kind}", newest, "", wire.LULD, wanted, is_row=False)

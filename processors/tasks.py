@@ -11,7 +11,7 @@ from celery.signals import task_revoked
 from django.conf import settings
 
 from listener.events import Batch
-from processors import merge
+from processors import merge, merge_raw
 from processors.sessions import DayLookup
 from processors.store import Store, default_store
 from project import queues
@@ -69,7 +69,7 @@ def _feed_task(function: Callable[..., None]) -> Any:
 
 
 def _other(market: str, kind: str, batch: Batch, store: Store) -> merge.Merge:
-    return merge.merge_other_market(batch, market, kind, store.interest.wanted)
+    return merge_raw.merge_other_market(batch, market, kind, store.interest.wanted)
 
 
 @_feed_task
@@ -117,13 +117,13 @@ def process_halts(self: "Task[..., None]", batch: Batch) -> None:
 @_feed_task
 def process_news(self: "Task[..., None]", batch: Batch) -> None:
     """News articles."""
-    _apply(self, "news", batch, lambda store: merge.merge_news(batch))
+    _apply(self, "news", batch, lambda store: merge_raw.merge_news(batch))
 
 
 @_feed_task
 def process_unknown(self: "Task[..., None]", batch: Batch) -> None:
     """Whatever has no feed of its own."""
-    _apply(self, "unknown", batch, lambda store: merge.merge_unknown(batch, store.interest.wanted))
+    _apply(self, "unknown", batch, lambda store: merge_raw.merge_unknown(batch, store.interest.wanted))
 
 
 FEED_TASKS = {
