@@ -4,7 +4,7 @@ Source of names and units: Massive's WebSocket documentation. Times of bars, tra
 the epoch, those of LULD nanoseconds; `event_ms` brings both to milliseconds.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -54,55 +54,65 @@ class Batch(msgspec.Struct, frozen=True):
     events: list[msgspec.Raw]
 
 
+# What is no price, no number of shares, no time or sequence number is no event: checked as it is decoded. Beyond these
+# bounds a sum in doubles would not stay exact.
+MOST_PRICE: Final = 1e8
+MOST_SHARES: Final = 1e13
+Price = Annotated[float, msgspec.Meta(gt=0, lt=MOST_PRICE)]
+MaybePrice = Annotated[float, msgspec.Meta(ge=0, lt=MOST_PRICE)]  # 0 stands for none
+Shares = Annotated[float, msgspec.Meta(ge=0, lt=MOST_SHARES)]
+Time = Annotated[int, msgspec.Meta(gt=0)]
+Sequence = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+
+
 class Bar(msgspec.Struct, frozen=True, gc=False):
     """A second or minute bar (`A`, `AM`) over [s, e)."""
 
     ev: str
     sym: str
-    s: int
-    e: int
-    o: float
-    h: float
-    l: float  # noqa: E741 - Massive's name
-    c: float
-    v: float
-    av: float | None = None
-    op: float | None = None
+    s: Time
+    e: Time
+    o: Price
+    h: Price
+    l: Price  # noqa: E741 - Massive's name
+    c: Price
+    v: Shares
+    av: Shares | None = None
+    op: MaybePrice | None = None
     vw: float | None = None
     a: float | None = None
-    z: float | None = None
-    otc: bool | None = None
+    z: Shares | None = None
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
     """One print (`T`)."""
 
     sym: str
-    p: float
-    t: int
-    s: float = 0
-    q: int = 0
-    c: list[int] | None = None
+    p: Price
+    t: Time
+    s: Shares = 0
+    q: Sequence = 0
+    c: tuple[int, ...] | None = None
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
     """A best bid and offer (`Q`). Sizes are round lots or shares as the feed gives them."""
 
     sym: str
-    t: int
-    q: int = 0
-    bp: float | None = None
-    ap: float | None = None
-    bs: float | None = None
-    as_: float | None = msgspec.field(name="as", default=None)
+    t: Time
+    q: Sequence = 0
+    bp: MaybePrice | None = None
+    ap: MaybePrice | None = None
+    bs: Shares | None = None
+    as_: Shares | None = msgspec.field(name="as", default=None)
 
 
 class Luld(msgspec.Struct, frozen=True, gc=False):
     """Price bands and halts (`LULD`); its ticker is `T`, its time nanoseconds."""
 
     T: str
-    t: int
-    q: int = 0
+    t: Time
+    q: Sequence = 0
     h: float | None = None
     l: float | None = None  # noqa: E741 - Massive's name
     i: list[int] | None = None

@@ -15,18 +15,14 @@ from processors.store import STATUS, Store
 
 _RAW: Final = {
     # kind → (table key, time to live in seconds, long names)
-    "agg": (parts.SECOND_BARS, 300, wire.AGG),
-    "trades": (parts.TRADES, 3_600, wire.TRADE),
+    "agg": (parts.NEWEST_SECOND_BARS, 300, wire.AGG),
+    "trades": (parts.NEWEST_TRADES, 3_600, wire.TRADE),
     "quotes": (parts.QUOTES, 3_600, wire.QUOTE),
     "luld": (parts.HALTS, 86_400, wire.LULD),
 }
-# Position of the receipt number in a part: it tells when the event was received (microseconds, see listener.batching).
-_RECEIPT: Final = {parts.SECOND_BARS: 4, parts.MINUTE_BARS: 4, parts.TRADES: 28, parts.QUOTES: 3, parts.HALTS: 3}
-_RECEIPT_OF_OTHERS: Final = 3
 _MARKET_FEED: Final = re.compile(r"(stocks|options|indices|crypto|forex|futures):(agg|trades|quotes|luld):(.+)")
 _NEWS: Final = re.compile(r"news:(latest|[A-Za-z0-9.:/_-]+)")
 _PLAIN: Final = re.compile(r"(scanners:[a-z0-9_:]+|unknown:\d+|status|status:components)")
-_decode_part = msgspec.msgpack.Decoder().decode
 
 
 def snapshot(store: Store, key: str, limit: int | None = None) -> bytes | None:
@@ -58,23 +54,21 @@ def _limited(raw: bytes, limit: int) -> bytes:
 def _event(store: Store, market: str, kind: str, symbol: str) -> bytes | None:
     table, life_s, names = _RAW[kind]
     if market != "stocks":
-        part = _fresh(store, f"tw:raw:{market}:{kind}", symbol, life_s)
-        return str(part[-1]).encode() if part is not None else None
+        return _fresh(store, f"tw:raw:{market}:{kind}", symbol, life_s)
     # Minute bars stand in where there are no second bars.
-    for key in (table, parts.MINUTE_BARS) if kind == "agg" else (table,):
-        part = _fresh(store, key, symbol, life_s)
-        if part is not None:
-            return names.of(part[-1])
+    for key in (table, parts.NEWEST_MINUTE_BARS) if kind == "agg" else (table,):
+        event = _fresh(store, key, symbol, life_s)
+        if event is not None:
+            return names.of(event)
     return None
 
 
-def _fresh(store: Store, key: str, symbol: str, life_s: int) -> list[Any] | None:
-    """A kept part with its event, received less than `life_s` seconds ago."""
-    raw: bytes | None = store.redis.hget(key, symbol)
-    part: list[Any] | None = _decode_part(raw) if raw is not None else None
-    if part is None or part[_RECEIPT.get(key, _RECEIPT_OF_OTHERS)] / 1_000_000 + life_s < time():
+def _fresh(store: Store, key: str, symbol: str, life_s: int) -> bytes | None:
+    """A kept event, received less than `life_s` seconds ago."""
+    kept: bytes | None = store.redis.hget(key, symbol)
+    if kept is None or parts.received_at(kept) / 1_000 + life_s < time():
         return None
-    return part
+    return parts.event_of(kept)
 
 
 def _news(store: Store, key: str, limit: int | None) -> bytes | None:

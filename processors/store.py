@@ -140,6 +140,7 @@ class Store:
                 merge.newest,
                 msgspec.msgpack.encode(merge.entries),
                 messages,
+                merge.figures,
             ]
         )
         if merge.failed:
@@ -210,12 +211,20 @@ class Store:
         return bool(self._publish(args=[token, source, *flat]))
 
     def changed_since(self, version: int) -> tuple[int, list[bytes]]:
-        """The table's version, and the symbols whose rows changed after `version`."""
+        """The table's version, and the symbols whose rows changed after `version`: all, if that was too long ago."""
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.get(VERSION)
-            pipe.zrangebyscore(CHANGED, f"({version}", "+inf")
-            now, symbols = pipe.execute()
-        return int(now or 0), symbols
+            pipe.xrange(CHANGED, min=f"{version + 1}-0")
+            now, changes = pipe.execute()
+        now = int(now or 0)
+        if now <= version:
+            return now, []
+        if not changes or changes[0][0] != b"%d-0" % (version + 1):
+            with self.redis.pipeline(transaction=True) as pipe:
+                for key in parts.PARTS:
+                    pipe.hkeys(key)
+                return now, list(set().union(*pipe.execute()))
+        return now, list(set().union(*(fields[b"symbols"].split() for _, fields in changes)))
 
     def read_parts(self, symbols: list[bytes]) -> dict[str, list[bytes | None]]:
         """The kept parts of rows, by table key, in the order of `symbols`; None where a symbol has none."""
@@ -280,6 +289,12 @@ class Interest:
     def wanted(self, channel: str) -> bool:
         """Whether somebody listens to a channel."""
         return channel in self._channels or (bool(self._prefixes) and channel.startswith(self._prefixes))
+
+    def any_of(self, prefix: str) -> bool:
+        """Whether somebody listens to some channel that begins so."""
+        return any(channel.startswith(prefix) for channel in self._channels) or any(
+            pattern.startswith(prefix) or prefix.startswith(pattern) for pattern in self._prefixes
+        )
 
 
 @lru_cache(maxsize=1)

@@ -3,23 +3,21 @@
 Kept parts (`parts.py`) come in by changed symbol; what is derived is computed for all rows at once by `fields.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from listener.events import Bar, Quote
+from listener.events import Quote
 from processors import parts
 from processors.fields import with_fields
 from processors.reference import REFERENCE_COLUMNS
 from processors.sessions import TradingDay
 
 _QUOTE_COLUMNS: Final = ("bid", "ask", "bid_size", "ask_size")
-_BAR_EXTRAS: Final = ("vw", "a", "z")
 _decode_part = msgspec.msgpack.Decoder().decode
-_decode_bar = msgspec.json.Decoder(Bar).decode
 _decode_quote = msgspec.json.Decoder(Quote).decode
 # What a row needs of a part; the order columns decide merges and are not shown.
 _TRADE_NEEDS: Final = (
@@ -30,8 +28,10 @@ _BAR_NEEDS: Final = (
     *("s", "e", "open", "high", "low", "close", "volume", "accumulated", "op"),
     *("first_s", "first_o", "regular_s", "regular_o"),
     *("pre_high", "pre_low", "regular_high", "regular_low", "post_high", "post_low"),
-    *_BAR_EXTRAS,
+    *("vw", "a", "z"),
 )
+
+Values = Sequence[float] | np.ndarray[Any, Any]
 
 
 class _Columns:
@@ -41,7 +41,7 @@ class _Columns:
         self.position = {name: index for index, name in enumerate(names)}
         self.values = np.full((1_024, len(names)), np.nan, order="F")
 
-    def put(self, rows: list[int], values: list[Sequence[float]]) -> None:
+    def put(self, rows: list[int], values: Sequence[Values]) -> None:
         if not rows:
             return
         if (most := max(rows)) >= len(self.values):
@@ -67,8 +67,8 @@ class SymbolTable:
         self._index: dict[str, int] = {}
         self._symbols: list[str] = []
         self._trades = _Columns(parts.TRADE_COLUMNS)
-        self._seconds = _Columns((*parts.BAR_COLUMNS, *_BAR_EXTRAS))
-        self._minutes = _Columns((*parts.BAR_COLUMNS, *_BAR_EXTRAS))
+        self._seconds = _Columns(parts.BAR_COLUMNS)
+        self._minutes = _Columns(parts.BAR_COLUMNS)
         self._quotes = _Columns(_QUOTE_COLUMNS)
         self._reference = _Columns(REFERENCE_COLUMNS)
 
@@ -86,13 +86,13 @@ class SymbolTable:
         """Take in the parts of changed symbols, as `Store.read_parts` gives them."""
         rows = [self._row(symbol.decode()) for symbol in symbols]
 
-        def gather(columns: _Columns, key: str, read: Any) -> None:
-            found = [(row, read(_decode_part(blob))) for row, blob in zip(rows, kept[key], strict=True) if blob]
+        def gather(columns: _Columns, key: str, read: Callable[[bytes], Values]) -> None:
+            found = [(row, read(part)) for row, part in zip(rows, kept[key], strict=True) if part]
             columns.put([row for row, _ in found], [values for _, values in found])
 
-        gather(self._trades, parts.TRADES, lambda part: part[:-1])
-        gather(self._seconds, parts.SECOND_BARS, _bar_values)
-        gather(self._minutes, parts.MINUTE_BARS, _bar_values)
+        gather(self._trades, parts.TRADES, parts.figures)
+        gather(self._seconds, parts.SECOND_BARS, parts.figures)
+        gather(self._minutes, parts.MINUTE_BARS, parts.figures)
         gather(self._quotes, parts.QUOTES, _quote_values)
 
     def put_reference(self, reference: Mapping[bytes, bytes], only: Iterable[str] | None = None) -> None:
@@ -113,7 +113,6 @@ class SymbolTable:
         """
         length = len(self._symbols)
         days = np.fmax.reduce([part.column("day", length) for part in (self._trades, self._seconds, self._minutes)])
-        days[days == 0] = np.nan  # prints outside every trading day alone make no row
         present = days == (day.number if day is not None else days[np.isfinite(days)].max(initial=0))
         columns: dict[str, Any] = {}
 
@@ -151,13 +150,8 @@ class SymbolTable:
         return with_fields(self.base(day, session, complete))
 
 
-def _bar_values(part: list[Any]) -> list[float]:
-    bar = _decode_bar(part[-1])
-    return [*part[:-1], *(np.nan if value is None else value for value in (bar.vw, bar.a, bar.z))]
-
-
-def _quote_values(part: list[Any]) -> list[float]:
-    quote = _decode_quote(part[-1])
+def _quote_values(kept: bytes) -> list[float]:
+    quote = _decode_quote(parts.event_of(kept))
     # A side without a price is no side.
     bid, ask = quote.bp or np.nan, quote.ap or np.nan
     sizes = (np.nan if size is None else size for size in (quote.bs, quote.as_))

@@ -11,7 +11,11 @@ from celery.signals import task_revoked
 from django.conf import settings
 
 from listener.events import Batch
-from processors import merge, merge_raw
+from processors import merge_raw
+from processors.merge import Merge
+from processors.merge_bars import merge_bars
+from processors.merge_quotes import merge_halts, merge_quotes
+from processors.merge_trades import merge_trades
 from processors.sessions import DayLookup
 from processors.store import Store, default_store
 from project import queues
@@ -28,11 +32,11 @@ def market_of(source: str) -> str:
     return rest.partition(":")[0] if kind == "live" else "stocks"
 
 
-def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Callable[[Store], merge.Merge]) -> None:
+def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Callable[[Store], Merge]) -> None:
     """Merge a batch, unless it is too old; while the cache is away wait for it, as long as the batch is worth it."""
     store = default_store()
     lossless = (task.request.delivery_info or {}).get("routing_key") == queues.LOSSLESS
-    prepared: merge.Merge | None = None
+    prepared: Merge | None = None
     disposal = ""
     while True:
         if not lossless and time() * 1_000 - batch.received_at > settings.MESSAGE_TTL_MS:
@@ -68,18 +72,18 @@ def _feed_task(function: Callable[..., None]) -> Any:
     )(function)
 
 
-def _other(market: str, kind: str, batch: Batch, store: Store) -> merge.Merge:
-    return merge_raw.merge_other_market(batch, market, kind, store.interest.wanted)
+def _other(market: str, kind: str, batch: Batch, store: Store) -> Merge:
+    return merge_raw.merge_other_market(batch, market, kind, store.interest)
 
 
 @_feed_task
 def process_aggregates(self: "Task[..., None]", batch: Batch) -> None:
     """Second and minute bars."""
 
-    def prepare(store: Store) -> merge.Merge:
+    def prepare(store: Store) -> Merge:
         if (market := market_of(batch.source)) != "stocks":
             return _other(market, "agg", batch, store)
-        return merge.merge_bars(batch, store.interest.wanted, _days)
+        return merge_bars(batch, store.interest, _days)
 
     _apply(self, "aggregate", batch, prepare)
 
@@ -88,10 +92,10 @@ def process_aggregates(self: "Task[..., None]", batch: Batch) -> None:
 def process_trades(self: "Task[..., None]", batch: Batch) -> None:
     """Prints."""
 
-    def prepare(store: Store) -> merge.Merge:
+    def prepare(store: Store) -> Merge:
         if (market := market_of(batch.source)) != "stocks":
             return _other(market, "trades", batch, store)
-        return merge.merge_trades(batch, store.interest.wanted, _days)
+        return merge_trades(batch, store.interest, _days)
 
     _apply(self, "trades", batch, prepare)
 
@@ -100,10 +104,10 @@ def process_trades(self: "Task[..., None]", batch: Batch) -> None:
 def process_quotes(self: "Task[..., None]", batch: Batch) -> None:
     """Best bids and offers."""
 
-    def prepare(store: Store) -> merge.Merge:
+    def prepare(store: Store) -> Merge:
         if (market := market_of(batch.source)) != "stocks":
             return _other(market, "quotes", batch, store)
-        return merge.merge_quotes(batch, store.interest.wanted)
+        return merge_quotes(batch, store.interest)
 
     _apply(self, "quotes", batch, prepare)
 
@@ -111,7 +115,7 @@ def process_quotes(self: "Task[..., None]", batch: Batch) -> None:
 @_feed_task
 def process_halts(self: "Task[..., None]", batch: Batch) -> None:
     """Price bands and halts."""
-    _apply(self, "halts", batch, lambda store: merge.merge_halts(batch, store.interest.wanted))
+    _apply(self, "halts", batch, lambda store: merge_halts(batch, store.interest))
 
 
 @_feed_task
@@ -123,7 +127,7 @@ def process_news(self: "Task[..., None]", batch: Batch) -> None:
 @_feed_task
 def process_unknown(self: "Task[..., None]", batch: Batch) -> None:
     """Whatever has no feed of its own."""
-    _apply(self, "unknown", batch, lambda store: merge_raw.merge_unknown(batch, store.interest.wanted))
+    _apply(self, "unknown", batch, lambda store: merge_raw.merge_unknown(batch, store.interest))
 
 
 FEED_TASKS = {

@@ -1,101 +1,161 @@
--- Second or minute bars. A row is an array, positions as in processors/parts.py:
---  1 day      2-5 order of the latest bar (start, 0, 0, receipt), 6 greatest accumulated volume
---  7-10 order of the bar that gave the official open, 11 that open
--- 12-15 order of the first bar, 16 its open      17-20 order of the first regular bar, 21 its open
--- 22-27 high and low of pre, regular and post     28-33 the same of bars that have left the ring
--- 34 end of the latest bar, 35-39 its open, high, low, close, volume      40 the latest bar as it came
--- entries: {{table key, ring key prefix, length of the ring (ms), bar, ...}, ...}, one group a kind of bar; a bar is
--- {symbol, day, session 0-2, start, end, receipt, open, high, low, close, volume, accumulated, official open, bar as it came}
+-- Second or minute bars. A row is an array, positions as in processors/parts.py (BAR_COLUMNS):
+--  1 day     2 start of the latest bar, 3 its receipt     4 greatest accumulated volume
+--  5 start of the bar that gave the official open, 6 its receipt, 7 that open
+--  8-10 start of the first bar, its receipt, its open     11-13 the same of the first regular bar
+-- 14-19 high and low of pre, regular and post     20-25 the same of bars that have left the ring
+-- 26-34 of the latest bar: end, open, high, low, close, volume, mean price, the day's mean price, mean size
+-- entries: {group, ...}, one a kind of bar: {table key, key of the newest bars, prefix of the ring's chunks, length of a
+-- bar (ms), number of chunks, {symbol, ...}, {bar as it came, ...}}; figures of each bar: BAR_FIGURES, group after group
 --
--- A bar sent again replaces the earlier one of its start, so the last bars of each symbol are kept in a ring by start.
--- What a newer bar pushes out of the ring can no longer be corrected: its extremes settle.
+-- A bar sent again replaces the earlier one of its start, so each symbol's last bars are kept in a ring of chunks: texts
+-- of 60 slots, by start. What a newer chunk pushes out of the ring can no longer be corrected: its extremes settle.
+local pack, unpack_, floor = struct.pack, struct.unpack, math.floor
+local ROW, FIGURES, HEAD, SLOT = '<' .. string.rep('d', 34), '<' .. string.rep('d', 15), '<dd', '<bddd'
+local FIGURES_BYTES, HEAD_BYTES, SLOT_BYTES, SLOTS = 120, 16, 25, 60
+local EXTREMES, SETTLED = 14, 20
+local BETWEEN, MOST_BETWEEN = 'between', 3600
+local LIFE_S = 345600
+
 local function raise(row, j, high, low)
   if not (high <= row[j]) then row[j] = high end
   if not (low >= row[j + 1]) then row[j + 1] = low end
 end
 
--- The extremes of a session anew from what is settled and what the ring holds: after a correction took one away.
-local function rederive(row, ring, session)
-  local j = 22 + 2 * session
-  row[j], row[j + 1] = row[j + 6], row[j + 7]
-  local bars = redis.call('HVALS', ring)
-  for i = 1, #bars do
-    local bar = cmsgpack.unpack(bars[i])
-    if bar[3] == session and bar[2] == row[1] then raise(row, j, bar[5], bar[6]) end
+-- Raise extremes by the bars of a chunk, of every session or of one, if the chunk is of the row's day.
+local function raise_by(row, base, chunk, only)
+  if #chunk < HEAD_BYTES or select(2, unpack_(HEAD, chunk)) ~= row[1] then return end
+  for at = HEAD_BYTES + 1, #chunk, SLOT_BYTES do
+    local session, receipt, high, low = unpack_(SLOT, chunk, at)
+    if receipt > 0 and (not only or session == only) then raise(row, base + 2 * session, high, low) end
   end
 end
 
+-- The extremes of a session anew from what is settled and what the ring holds: after a correction took one away.
+local function rederive(row, ring, chunks, session)
+  local j = EXTREMES + 2 * session
+  row[j], row[j + 1] = row[j + 6], row[j + 7]
+  for i = 0, chunks - 1 do raise_by(row, EXTREMES, redis.call('GET', ring .. i) or '', session) end
+  local between = redis.call('HVALS', ring .. BETWEEN)
+  for i = 1, #between do
+    local its_session, _, high, low = unpack_(SLOT, between[i])
+    if its_session == session then raise(row, j, high, low) end
+  end
+end
+
+-- A bar that takes an earlier one's place, or a free one: whether it does, and whether an extreme may go with the old.
+local function replaces(old, row, session, receipt, high, low)
+  if not old or #old < SLOT_BYTES then return true, false end
+  local _, old_receipt, old_high, old_low = unpack_(SLOT, old)
+  local j = EXTREMES + 2 * session
+  return receipt > old_receipt,
+    old_receipt > 0 and ((old_high == row[j] and high < old_high) or (old_low == row[j + 1] and low > old_low))
+end
+
+local function begin_chunk(key, number, row)
+  raise_by(row, SETTLED, redis.call('GET', key) or '')
+  redis.call('SET', key, pack(HEAD, number, row[1]), 'EX', LIFE_S)
+end
+
+-- Bars that begin between two slots are not Massive's own: they have places beside the ring, so many a symbol.
+local function place_between(row, ring, chunks, start, session, receipt, high, low)
+  local key, field = ring .. BETWEEN, string.format('%d', start)
+  local j = EXTREMES + 2 * session
+  local old = redis.call('HGET', key, field)
+  if not old and redis.call('HLEN', key) >= MOST_BETWEEN then
+    raise(row, SETTLED + 2 * session, high, low)
+    return raise(row, j, high, low)
+  end
+  local counts, takes_away = replaces(old, row, session, receipt, high, low)
+  if not counts then return end
+  redis.call('HSET', key, field, pack(SLOT, session, receipt, high, low))
+  redis.call('EXPIRE', key, LIFE_S)
+  if takes_away then return rederive(row, ring, chunks, session) end
+  return raise(row, j, high, low)
+end
+
+-- Put a bar into the ring, and its extremes into the row.
+local function place(row, ring, unit, chunks, start, session, receipt, high, low)
+  if start % unit ~= 0 then return place_between(row, ring, chunks, start, session, receipt, high, low) end
+  local index = start / unit
+  local number = floor(index / SLOTS)
+  local key, at = ring .. number % chunks, HEAD_BYTES + SLOT_BYTES * (index % SLOTS)
+  local slot = pack(SLOT, session, receipt, high, low)
+  local j = EXTREMES + 2 * session
+  -- The chunk of the latest bar is there; of others the head tells.
+  local there = number
+  if not (row[2] % unit == 0 and floor(row[2] / unit / SLOTS) == number) then
+    local head = redis.call('GETRANGE', key, 0, HEAD_BYTES - 1)
+    there = #head == HEAD_BYTES and unpack_(HEAD, head) or -1
+  end
+  if there > number then
+    raise(row, SETTLED + 2 * session, high, low)
+    return raise(row, j, high, low)
+  end
+  if there < number then begin_chunk(key, number, row) end
+  local counts, takes_away = true, false
+  if start <= row[2] then
+    -- Nothing stands in the place of one that is newer than every bar so far.
+    counts, takes_away = replaces(redis.call('GETRANGE', key, at, at + SLOT_BYTES - 1), row, session, receipt, high, low)
+  end
+  if not counts then return end
+  redis.call('SETRANGE', key, at, slot)
+  if takes_away then return rederive(row, ring, chunks, session) end
+  return raise(row, j, high, low)
+end
+
+local from = 1
 local function merge(group)
-  local KEY, RING, LENGTH = group[1], group[2], group[3]
-  local rows = {}
-  for i = 4, #group do
-    local bar = group[i]
-    local symbol, day, session, start, receipt = bar[1], bar[2], bar[3], bar[4], bar[6]
+  local KEY, NEWEST, RING, UNIT, CHUNKS, symbols, bars = unpack(group)
+  local kept, rows, newest = read(KEY, symbols), {}, {}
+  for i = 1, #symbols do
+    local symbol = symbols[i]
+    local day, session, start, stop, receipt, open, high, low, close, volume, accumulated, official, vw, a, z =
+      unpack_(FIGURES, ARGV[11], from)
+    from = from + FIGURES_BYTES
     local row = rows[symbol]
     if not row then
-      local kept = redis.call('HGET', KEY, symbol)
-      row = kept and cmsgpack.unpack(kept) or {0}
+      row = kept[i] and {unpack_(ROW, kept[i])} or {0}
       rows[symbol] = row
       changed[#changed + 1] = symbol
     end
-    local ring = RING .. symbol
     if day > row[1] then
-      for j = 2, 39 do row[j] = NAN end
+      for j = 2, 34 do row[j] = NAN end
       row[1] = day
-      row[40] = ''
-      redis.call('DEL', ring)
+      redis.call('UNLINK', RING .. symbol .. ':' .. BETWEEN)
     end
     if day == row[1] then
-      -- Bars of any start have a place of their own; one a whole ring later takes it.
-      local slot = start % LENGTH
-      local high, low = 22 + 2 * session, 23 + 2 * session
-      local order = {start, 0, 0, receipt}
-      local kept = redis.call('HGET', ring, slot)
-      local old = kept and cmsgpack.unpack(kept)
-      local counts = true
-      if old and old[1] == start then
-        counts = receipt > old[4]
-      elseif old and old[1] > start then
-        raise(row, 28 + 2 * session, bar[8], bar[9])
-        raise(row, high, bar[8], bar[9])
-        old = false
-        slot = nil
-      elseif old then
-        raise(row, 28 + 2 * old[3], old[5], old[6])
+      place(row, RING .. symbol .. ':', UNIT, CHUNKS, start, session, receipt, high, low)
+      if not (start <= row[2]) or (start == row[2] and receipt > row[3]) then
+        row[2], row[3] = start, receipt
+        row[26], row[27], row[28], row[29], row[30], row[31] = stop, open, high, low, close, volume
+        row[32], row[33], row[34] = vw, a, z
+        newest[symbol] = bars[i]
       end
-      if counts then
-        if slot then
-          redis.call('HSET', ring, slot, cmsgpack.pack({start, day, session, receipt, bar[8], bar[9]}))
-        end
-        if old and old[1] == start and
-           ((old[5] == row[high] and bar[8] < old[5]) or (old[6] == row[low] and bar[9] > old[6])) then
-          rederive(row, ring, session)
-        else
-          raise(row, high, bar[8], bar[9])
-        end
-      end
-      if not (row[2] == row[2]) or newer(order, 1, row, 2) then
-        row[2], row[3], row[4], row[5] = start, 0, 0, receipt
-        row[34], row[35], row[36], row[37], row[38], row[39] = bar[5], bar[7], bar[8], bar[9], bar[10], bar[11]
-        row[40] = bar[14]
-      end
-      if not (bar[12] <= row[6]) and bar[12] == bar[12] then row[6] = bar[12] end
-      if bar[13] == bar[13] and (not (row[7] == row[7]) or newer(order, 1, row, 7)) then
-        row[7], row[8], row[9], row[10], row[11] = start, 0, 0, receipt, bar[13]
+      if not (accumulated <= row[4]) and accumulated == accumulated then row[4] = accumulated end
+      if official == official and (not (start <= row[5]) or (start == row[5] and receipt > row[6])) then
+        row[5], row[6], row[7] = start, receipt, official
       end
       -- The earliest start, and of its versions the one received last.
-      if not (start >= row[12]) or (start == row[12] and receipt > row[15]) then
-        row[12], row[13], row[14], row[15], row[16] = start, 0, 0, receipt, bar[7]
+      if not (start >= row[8]) or (start == row[8] and receipt > row[9]) then
+        row[8], row[9], row[10] = start, receipt, open
       end
-      if session == 1 and (not (start >= row[17]) or (start == row[17] and receipt > row[20])) then
-        row[17], row[18], row[19], row[20], row[21] = start, 0, 0, receipt, bar[7]
+      if session == 1 and (not (start >= row[11]) or (start == row[11] and receipt > row[12])) then
+        row[11], row[12], row[13] = start, receipt, open
       end
     end
   end
+  local flat = {}
   for symbol, row in pairs(rows) do
-    redis.call('HSET', KEY, symbol, cmsgpack.pack(row))
-    redis.call('EXPIRE', RING .. symbol, 345600)
+    flat[#flat + 1] = symbol
+    flat[#flat + 1] = pack(ROW, unpack(row, 1, 34))
   end
+  write(KEY, flat)
+  flat = {}
+  for symbol, bar in pairs(newest) do
+    flat[#flat + 1] = symbol
+    flat[#flat + 1] = bar
+  end
+  write(NEWEST, flat)
 end
 
 for i = 1, #entries do merge(entries[i]) end

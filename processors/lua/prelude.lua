@@ -1,6 +1,7 @@
 -- What every merge begins with: is the batch of the present source, was it applied before; and the accounts.
 -- ARGV: 1 source, 2 batch id, 3 feed, 4 events applied, 5 events that failed, 6 second of receipt,
---       7 life of the mark (ms), 8 newest event time (ms, 0: none), 9 packed entries, 10 packed messages to publish
+--       7 life of the mark (ms), 8 newest event time (ms, 0: none), 9 packed entries, 10 packed messages to publish,
+--       11 figures: little-endian doubles
 local source, batch, feed = ARGV[1], ARGV[2], ARGV[3]
 local applied, failed = tonumber(ARGV[4]), tonumber(ARGV[5])
 local accounts = 'tw:accounts:' .. source
@@ -38,28 +39,47 @@ local entries = cmsgpack.unpack(ARGV[9])
 local changed = {}
 local NAN = 0 / 0
 
--- Whether order key a (time, finer time, sequence number, receipt number) is newer than the one kept in b at index j.
-local function newer(a, i, b, j)
-  local x, y = a[i], b[j]
-  if x ~= y then return x > y end
-  x, y = a[i + 1], b[j + 1]
-  if x ~= y then return x > y end
-  x, y = a[i + 2], b[j + 2]
-  if x ~= y then return x > y end
-  return a[i + 3] > b[j + 3]
+-- Lua hands a command at most some 8,000 arguments at a time.
+local MOST = 7000
+
+-- The values of many fields of a hash; false where there is none.
+local function read(key, names)
+  if #names <= MOST then return #names > 0 and redis.call('HMGET', key, unpack(names)) or {} end
+  local values = {}
+  for from = 1, #names, MOST do
+    local page = redis.call('HMGET', key, unpack(names, from, math.min(from + MOST - 1, #names)))
+    for i = 1, #page do values[from + i - 1] = page[i] end
+  end
+  return values
 end
 
+-- Set fields of a hash: {field, value, field, value, ...}.
+local function write(key, flat)
+  for from = 1, #flat, MOST do
+    redis.call('HSET', key, unpack(flat, from, math.min(from + MOST - 1, #flat)))
+  end
+end
+
+-- Keep of each symbol's events the newest; the symbols of those that were newer than what was kept.
+local function keep_newest(key, symbols, events)
+  local kept, newer, flat = read(key, symbols), {}, {}
+  for i = 1, #symbols do
+    if not kept[i] or events[i] > kept[i] then
+      newer[#newer + 1] = symbols[i]
+      flat[#flat + 1] = symbols[i]
+      flat[#flat + 1] = events[i]
+    end
+  end
+  write(key, flat)
+  return newer
+end
+
+-- Readers follow the symbols that changed in a bounded stream, one entry a batch, its id the table's version; who has
+-- fallen behind its beginning reads everything.
 local function mark_changed()
   if #changed == 0 then return end
   local version = redis.call('INCR', 'tw:version')
-  local arguments = {}
-  for i = 1, #changed do
-    arguments[2 * i - 1] = version
-    arguments[2 * i] = changed[i]
-    if i % 2000 == 0 or i == #changed then
-      redis.call('ZADD', 'tw:changed', unpack(arguments, 2 * (i - 1 - (i - 1) % 2000) + 1, 2 * i))
-    end
-  end
+  redis.call('XADD', 'tw:changed', 'MAXLEN', '~', 2000, version .. '-0', 'symbols', table.concat(changed, ' '))
 end
 
 local function publish()

@@ -1,43 +1,53 @@
--- Trades, merged by symbol in the worker. A row is an array, positions as in processors/parts.py:
---  1 day                      2-5 order of the last eligible print, 6 its price
---  7-10 order of the first, 11 its price      12-15 order of the first regular print, 16 its price
--- 17 pre high, 18 pre low, 19 regular high, 20 low, 21 post high, 22 low
--- 23 volume, 24 trades, 25 notional (1/10,000 dollar)      26-29 order of the newest print of any kind, 30 that print
--- An entry is {symbol, the same 30 positions}; day 0: nothing but the newest print counts.
-local KEY = 'tw:table:trades'
-for i = 1, #entries do
-  local symbol, new = entries[i][1], entries[i][2]
-  local kept = redis.call('HGET', KEY, symbol)
-  local row = kept and cmsgpack.unpack(kept)
-  if not row then
-    row = new
-  else
-    local newest = newer(new, 26, row, 26) and new or row
-    local n26, n27, n28, n29, n30 = newest[26], newest[27], newest[28], newest[29], newest[30]
-    if new[1] > row[1] then
-      row = new
-    elseif new[1] == row[1] and new[1] > 0 then
-      -- NaN stands for "none yet": a comparison with it is false, so every one is asked the way that takes the other.
-      if new[6] == new[6] and (row[6] ~= row[6] or newer(new, 2, row, 2)) then
-        for j = 2, 6 do row[j] = new[j] end
-      end
-      if new[11] == new[11] and (row[11] ~= row[11] or newer(row, 7, new, 7)) then
-        for j = 7, 11 do row[j] = new[j] end
-      end
-      if new[16] == new[16] and (row[16] ~= row[16] or newer(row, 12, new, 12)) then
-        for j = 12, 16 do row[j] = new[j] end
-      end
-      for j = 17, 21, 2 do
-        if not (new[j] <= row[j]) and new[j] == new[j] then row[j] = new[j] end
-        if not (new[j + 1] >= row[j + 1]) and new[j + 1] == new[j + 1] then row[j + 1] = new[j + 1] end
-      end
-      row[23] = row[23] + new[23]
-      row[24] = row[24] + new[24]
-      row[25] = row[25] + new[25]
-    end
-    row[26], row[27], row[28], row[29], row[30] = n26, n27, n28, n29, n30
-  end
-  redis.call('HSET', KEY, symbol, cmsgpack.pack(row))
-  changed[#changed + 1] = symbol
+-- Trades, merged by symbol in the worker: figures as in processors/parts.py (TRADE_COLUMNS), and the newest print of any
+-- kind beside them.
+-- entries: {table key, key of the newest prints, {symbol of each row of figures, ...},
+--           {symbol of each print, ...}, {print, ...}}; each symbol once in either list
+local KEY, symbols, figures = entries[1], entries[3], ARGV[11]
+local ROW, BYTES = '<' .. string.rep('d', 25), 200
+local pack, unpack_ = struct.pack, struct.unpack
+local kept, flat = read(KEY, symbols), {}
+
+-- An order is event time, what is finer of it, sequence number, receipt number. NaN stands for "none yet": a comparison
+-- with it is false, so every one below is asked the way that takes the other.
+local function newer(t, u, q, n, T, U, Q, N)
+  if t ~= T then return t > T end
+  if u ~= U then return u > U end
+  if q ~= Q then return q > Q end
+  return n > N
 end
+
+for i = 1, #symbols do
+  local from, old = BYTES * (i - 1) + 1, kept[i]
+  local row
+  if old then
+    local d, lt, lu, lq, ln, lp, ft, fu, fq, fn, fp, rt, ru, rq, rn, rp, h0, l0, h1, l1, h2, l2, volume, trades, notional =
+      unpack_(ROW, old)
+    local D, LT, LU, LQ, LN, LP, FT, FU, FQ, FN, FP, RT, RU, RQ, RN, RP, H0, L0, H1, L1, H2, L2, VOLUME, TRADES, NOTIONAL =
+      unpack_(ROW, figures, from)
+    if D > d then
+      row = string.sub(figures, from, from + BYTES - 1)
+    elseif D == d then
+      if LP == LP and (lp ~= lp or newer(LT, LU, LQ, LN, lt, lu, lq, ln)) then lt, lu, lq, ln, lp = LT, LU, LQ, LN, LP end
+      if FP == FP and (fp ~= fp or newer(ft, fu, fq, fn, FT, FU, FQ, FN)) then ft, fu, fq, fn, fp = FT, FU, FQ, FN, FP end
+      if RP == RP and (rp ~= rp or newer(rt, ru, rq, rn, RT, RU, RQ, RN)) then rt, ru, rq, rn, rp = RT, RU, RQ, RN, RP end
+      if H0 == H0 and not (H0 <= h0) then h0 = H0 end
+      if L0 == L0 and not (L0 >= l0) then l0 = L0 end
+      if H1 == H1 and not (H1 <= h1) then h1 = H1 end
+      if L1 == L1 and not (L1 >= l1) then l1 = L1 end
+      if H2 == H2 and not (H2 <= h2) then h2 = H2 end
+      if L2 == L2 and not (L2 >= l2) then l2 = L2 end
+      row = pack(ROW, d, lt, lu, lq, ln, lp, ft, fu, fq, fn, fp, rt, ru, rq, rn, rp, h0, l0, h1, l1, h2, l2,
+                 volume + VOLUME, trades + TRADES, notional + NOTIONAL)
+    end
+  else
+    row = string.sub(figures, from, from + BYTES - 1)
+  end
+  if row then
+    flat[#flat + 1] = symbols[i]
+    flat[#flat + 1] = row
+    changed[#changed + 1] = symbols[i]
+  end
+end
+write(KEY, flat)
+keep_newest(entries[2], entries[4], entries[5])
 return finish()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from processors import parts
 from processors.fields import BY_NAME, FIELDS
 from processors.reference import REFERENCE_COLUMNS, ReferenceState
 from processors.rows import is_complete, row_of
@@ -128,10 +129,10 @@ def test_reference_data_of_another_source_is_not_shown(store: Store) -> None:
 
 def test_a_symbol_whose_reference_vanished_is_unknown_again() -> None:
     table = SymbolTable()
-    part = msgspec.msgpack.encode([20240311.0, *[1.0] * 28, "{}"])
+    part = parts.pack_trades(20240311.0, *[1.0] * (len(parts.TRADE_COLUMNS) - 1))
     nothing: list[bytes | None] = [None]
-    kept = dict.fromkeys(("tw:table:bars", "tw:table:minutes", "tw:table:quotes", "tw:table:halts"), nothing)
-    table.put([b"ABC"], {"tw:table:trades": [part], **kept})
+    kept = dict.fromkeys(parts.PARTS, nothing)
+    table.put([b"ABC"], {**kept, parts.TRADES: [part]})
     table.put_reference({b"ABC": msgspec.msgpack.encode([4.0] * len(REFERENCE_COLUMNS))})
     assert table.rows(None, "regular", True)["prev_day_close"].to_list() == [4]
     table.put_reference({})

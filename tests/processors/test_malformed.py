@@ -1,15 +1,16 @@
 """What cannot be used costs itself alone: it is counted, sampled for the operator, and its neighbours go on."""
 
-import math
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from listener.events import event_ms
-from processors import merge
+from processors import parts
+from processors.merge_trades import merge_trades
 from processors.sessions import DayLookup
 from processors.store import SAMPLES, SOURCE, Store
 from tests.processors.feeding import Event, at, bar, batch, begin, feed_in, quote, soon, terms, trade
@@ -107,7 +108,6 @@ def test_times_are_milliseconds_whatever_their_unit(ms: int, finer: int) -> None
 
 
 def test_a_merge_never_holds_infinity(store: Store) -> None:
-    prepared = merge.merge_trades(batch([trade("ABC", OPEN, 99_999_999.0, 1_000)]), lambda _: False, DayLookup())
-    ((_, values),) = prepared.entries
-    assert not [value for value in values if isinstance(value, float) and math.isinf(value)]
+    prepared = merge_trades(batch([trade("ABC", OPEN, 99_999_999.0, 1_000)]), store.interest, DayLookup())
+    assert not np.isinf(parts.figures(prepared.figures)).any()
     assert not prepared.failed
