@@ -60,12 +60,15 @@ def merge_bars(batch: Batch, listeners: Listeners, days: DayLookup) -> Merge:
         if day is None:
             continue
         figures = (
-            *(day.number, day.session_index(start), start, end, number),
-            *(bar.o, bar.h, bar.l, bar.c, bar.v),
-            *(nan if value is None else value for value in (bar.av, bar.op or None, bar.vw, bar.a, bar.z)),
+            *(day.number, day.session_index(start), start, number, _known(bar.av), bar.op or nan),
+            *(end, bar.o, bar.h, bar.l, bar.c, bar.v, _known(bar.vw), _known(bar.a), _known(bar.z)),
         )
         (minutes if bar.ev == "AM" else seconds).add(bar, (start, 0, 0, number), raw, figures)
     merge.applied = len(batch.events) - len(merge.failed)
     merge.entries = [seconds.entry(), minutes.entry()]
     merge.figures = b"".join(seconds.figures + minutes.figures)
     return merge
+
+
+def _known(value: float | None) -> float:
+    return nan if value is None else value

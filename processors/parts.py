@@ -31,10 +31,10 @@ BAR_COLUMNS: Final = (
     *("settled_0", "settled_1", "settled_2", "settled_3", "settled_4", "settled_5"),
     *("e", "open", "high", "low", "close", "volume", "vw", "a", "z"),
 )
-# One bar on its way into a script.
+# One bar on its way into a script; the last nine stand in the row as they are while it is the latest.
 BAR_FIGURES: Final = (
-    *("day", "session", "s", "e", "n"),
-    *("open", "high", "low", "close", "volume", "accumulated", "op", "vw", "a", "z"),
+    *("day", "session", "s", "n", "accumulated", "op"),
+    *("e", "open", "high", "low", "close", "volume", "vw", "a", "z"),
 )
 
 TRADES: Final = "tw:table:trades"

@@ -3,18 +3,23 @@
 --  5 start of the bar that gave the official open, 6 its receipt, 7 that open
 --  8-10 start of the first bar, its receipt, its open     11-13 the same of the first regular bar
 -- 14-19 high and low of pre, regular and post     20-25 the same of bars that have left the ring
--- 26-34 of the latest bar: end, open, high, low, close, volume, mean price, the day's mean price, mean size
+-- then, as they came, the figures of the latest bar: end, open, high, low, close, volume, mean price, the day's, mean size
 -- entries: {group, ...}, one a kind of bar: {table key, key of the newest bars, prefix of the ring's chunks, length of a
 -- bar (ms), number of chunks, {symbol, ...}, {bar as it came, ...}}; figures of each bar: BAR_FIGURES, group after group
 --
 -- A bar sent again replaces the earlier one of its start, so each symbol's last bars are kept in a ring of chunks: texts
 -- of 60 slots, by start. What a newer chunk pushes out of the ring can no longer be corrected: its extremes settle.
 local pack, unpack_, floor = struct.pack, struct.unpack, math.floor
-local ROW, FIGURES, HEAD, SLOT = '<' .. string.rep('d', 34), '<' .. string.rep('d', 15), '<dd', '<bddd'
-local FIGURES_BYTES, HEAD_BYTES, SLOT_BYTES, SLOTS = 120, 16, 25, 60
+local ROW, FIGURES, HEAD, SLOT = '<' .. string.rep('d', 25), '<' .. string.rep('d', 10), '<dd', '<bddd'
+local ROW_BYTES, FIGURES_BYTES, LATEST_BYTES, HEAD_BYTES, SLOT_BYTES, SLOTS = 200, 80, 72, 16, 25, 60
+local LATEST = 26
 local EXTREMES, SETTLED = 14, 20
 local BETWEEN, MOST_BETWEEN = 'between', 3600
 local LIFE_S = 345600
+local NO_LATEST = string.rep(pack('<d', NAN), 9)
+-- As texts, so that none is written out for every bar.
+local CHUNK, OFFSET = {}, {}
+for i = 0, SLOTS - 1 do CHUNK[i], OFFSET[i] = tostring(i), tostring(HEAD_BYTES + SLOT_BYTES * i) end
 
 local function raise(row, j, high, low)
   if not (high <= row[j]) then row[j] = high end
@@ -78,7 +83,7 @@ local function place(row, ring, unit, chunks, start, session, receipt, high, low
   if start % unit ~= 0 then return place_between(row, ring, chunks, start, session, receipt, high, low) end
   local index = start / unit
   local number = floor(index / SLOTS)
-  local key, at = ring .. number % chunks, HEAD_BYTES + SLOT_BYTES * (index % SLOTS)
+  local key, at = ring .. CHUNK[number % chunks], OFFSET[index % SLOTS]
   local slot = pack(SLOT, session, receipt, high, low)
   local j = EXTREMES + 2 * session
   -- The chunk of the latest bar is there; of others the head tells.
@@ -95,7 +100,8 @@ local function place(row, ring, unit, chunks, start, session, receipt, high, low
   local counts, takes_away = true, false
   if start <= row[2] then
     -- Nothing stands in the place of one that is newer than every bar so far.
-    counts, takes_away = replaces(redis.call('GETRANGE', key, at, at + SLOT_BYTES - 1), row, session, receipt, high, low)
+    local old = redis.call('GETRANGE', key, at, at + SLOT_BYTES - 1)
+    counts, takes_away = replaces(old, row, session, receipt, high, low)
   end
   if not counts then return end
   redis.call('SETRANGE', key, at, slot)
@@ -109,17 +115,22 @@ local function merge(group)
   local kept, rows, newest = read(KEY, symbols), {}, {}
   for i = 1, #symbols do
     local symbol = symbols[i]
-    local day, session, start, stop, receipt, open, high, low, close, volume, accumulated, official, vw, a, z =
-      unpack_(FIGURES, ARGV[11], from)
-    from = from + FIGURES_BYTES
+    local day, session, start, receipt, accumulated, official, _, open, high, low = unpack_(FIGURES, ARGV[11], from)
+    local latest = from + FIGURES_BYTES - 32
+    from = latest + LATEST_BYTES
     local row = rows[symbol]
     if not row then
-      row = kept[i] and {unpack_(ROW, kept[i])} or {0}
+      row = {0}
+      if kept[i] then
+        row = {unpack_(ROW, kept[i])}
+        row[LATEST] = string.sub(kept[i], ROW_BYTES + 1)
+      end
       rows[symbol] = row
       changed[#changed + 1] = symbol
     end
     if day > row[1] then
-      for j = 2, 34 do row[j] = NAN end
+      for j = 2, 25 do row[j] = NAN end
+      row[LATEST] = NO_LATEST
       row[1] = day
       redis.call('UNLINK', RING .. symbol .. ':' .. BETWEEN)
     end
@@ -127,8 +138,7 @@ local function merge(group)
       place(row, RING .. symbol .. ':', UNIT, CHUNKS, start, session, receipt, high, low)
       if not (start <= row[2]) or (start == row[2] and receipt > row[3]) then
         row[2], row[3] = start, receipt
-        row[26], row[27], row[28], row[29], row[30], row[31] = stop, open, high, low, close, volume
-        row[32], row[33], row[34] = vw, a, z
+        row[LATEST] = string.sub(ARGV[11], latest, latest + LATEST_BYTES - 1)
         newest[symbol] = bars[i]
       end
       if not (accumulated <= row[4]) and accumulated == accumulated then row[4] = accumulated end
@@ -147,7 +157,7 @@ local function merge(group)
   local flat = {}
   for symbol, row in pairs(rows) do
     flat[#flat + 1] = symbol
-    flat[#flat + 1] = pack(ROW, unpack(row, 1, 34))
+    flat[#flat + 1] = pack(ROW, unpack(row, 1, 25)) .. row[LATEST]
   end
   write(KEY, flat)
   flat = {}
