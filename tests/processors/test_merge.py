@@ -8,7 +8,7 @@ import redis
 
 from processors.accounts import accounts
 from processors.rows import row_of
-from processors.store import INTEREST, OF_A_SOURCE, SOURCE, Store
+from processors.store import CHANGED, INTEREST, OF_A_SOURCE, SOURCE, Store
 from project.embedded import EmbeddedValkey
 from tests.processors.feeding import Event, at, bar, batch, begin, feed_in, quote, soon, terms, trade
 
@@ -92,6 +92,35 @@ def test_several_bars_in_one_second_are_corrected_each_for_itself(store: Store) 
     assert row(store)["regular_high"] == 6
 
 
+def test_bars_are_corrected_across_chunks_of_the_ring_whatever_lies_between(store: Store) -> None:
+    minute = 60_000
+    feed_bars(
+        store,
+        bar("ABC", MORNING, 5, 50, 1, 5, n=1),
+        bar("ABC", MORNING + 500, 5, 40, 2, 5, n=2),
+        bar("ABC", MORNING + 7 * minute, 5, 30, 3, 5, n=3),
+        bar("ABC", MORNING + 29 * minute, 5, 20, 4, 5, n=4),
+        bar("ABC", MORNING + 3 * minute, 5, 45, 2, 5, n=5),
+        bar("ABC", MORNING, 5, 6, 5, 5, n=6),
+        bar("ABC", MORNING + 3 * minute, 5, 6, 5, 5, n=7),
+    )
+    assert (row(store)["pre_high"], row(store)["pre_low"]) == (40, 2)
+    feed_in(("aggregate", batch([bar("ABC", MORNING + 500, 5, 6, 5, 5)], seq=8)))
+    assert (row(store)["pre_high"], row(store)["pre_low"]) == (30, 3)
+    # The first minute leaves the ring; what it was corrected to settles.
+    feed_in(("aggregate", batch([bar("ABC", MORNING + 31 * minute, 5, 6, 5, 5)], seq=9)))
+    feed_in(("aggregate", batch([bar("ABC", MORNING + 7 * minute, 5, 7, 5, 5)], seq=10)))
+    assert (row(store)["pre_high"], row(store)["pre_low"]) == (20, 4)
+
+
+def test_a_symbols_second_bars_take_little_memory(store: Store) -> None:
+    begin(store)
+    bars = [bar("ABC", MORNING + second * 1_000, 5, 6, 4, 5) for second in range(1_800)]
+    feed_in(("aggregate", batch(bars)))
+    keys = store.redis.keys("tw:ring:A:ABC:*")
+    assert sum(store.redis.memory_usage(key) for key in keys) < 64_000
+
+
 def test_the_first_event_of_a_newer_day_begins_the_row_anew(store: Store) -> None:
     begin(store)
     feed_in(
@@ -130,6 +159,33 @@ def test_a_redelivered_batch_changes_nothing_and_counts_as_duplicate(store: Stor
     feed_in(("trades", given_batch), ("trades", given_batch), ("trades", given_batch))
     assert row(store)["accumulated_volume"] == 200
     assert terms(store, "trades") == {"processed": 2, "duplicate": 4}
+
+
+def test_a_batch_of_more_symbols_than_a_command_takes_is_merged_whole(store: Store) -> None:
+    begin(store)
+    symbols = [f"S{number}" for number in range(8_000)]
+    feed_in(
+        ("quotes", batch([quote(symbol, OPEN, 4.0, 5.0) for symbol in symbols])),
+        ("trades", batch([trade(symbol, OPEN, 5.0) for symbol in symbols])),
+        ("aggregate", batch([bar(symbol, OPEN, 5, 6, 4, 5) for symbol in symbols])),
+        ("trades", batch([trade(symbol, OPEN + 1, 6.0) for symbol in symbols], seq=2)),
+    )
+    assert terms(store, "trades") == {"processed": 16_000}
+    for symbol in (symbols[0], symbols[6_999], symbols[7_000], symbols[-1]):
+        kept = row(store, symbol)
+        assert (kept["price"], kept["bid"], kept["high"]) == (5.0, 4.0, 6.0)  # the bar's close is the later one
+    assert len(store.changed_since(0)[1]) == 8_000
+
+
+def test_who_has_fallen_behind_the_changes_reads_every_symbol(store: Store) -> None:
+    begin(store)
+    version, _ = store.changed_since(0)
+    feed_in(("quotes", batch([quote("OLD", OPEN, 4.0, 5.0)])), ("trades", batch([trade("NEW", OPEN, 5.0)])))
+    assert sorted(store.changed_since(version)[1]) == [b"NEW", b"OLD"]
+    assert store.changed_since(version + 1)[1] == [b"NEW"]
+    assert store.changed_since(version + 2) == (version + 2, [])
+    store.redis.xtrim(CHANGED, maxlen=1)
+    assert sorted(store.changed_since(version)[1]) == [b"NEW", b"OLD"]
 
 
 def test_a_batch_of_both_kinds_of_bars_is_one_batch_in_the_accounts(store: Store) -> None:
