@@ -14,9 +14,9 @@ _bars = Reader(Bar)
 _CHANNEL: Final = "stocks:agg:"
 _SECOND_MS: Final = 1_000
 _MINUTE_MS: Final = 60_000
-# Chunks of 60 bars that can still be corrected: half an hour of second bars (Massive corrects for 15 minutes), the
-# whole trading day of minute bars.
-_SECOND_CHUNKS: Final = 30
+# Chunks of 60 bars that can still be corrected: Massive corrects second bars for 15 minutes; minute bars are kept for
+# the whole trading day.
+_SECOND_CHUNKS: Final = 16
 _MINUTE_CHUNKS: Final = 16
 
 
