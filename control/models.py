@@ -13,9 +13,11 @@ from django.utils import timezone
 from processors.fields import BY_NAME
 from project.env import names_a_feed, parse_subscriptions
 
+MOST_FEED_WORKERS = 64
+
 
 class FeedSettings(models.Model):
-    """What the listener is to do; one row. It follows a change within a second.
+    """What the listener is to do, and how many workers take what it sends; one row, followed within seconds.
 
     An empty field follows the environment, so that a first start, the simulator and a recording need no setting.
     """
@@ -30,9 +32,21 @@ class FeedSettings(models.Model):
     )
     market = models.CharField(max_length=20, blank=True, choices=MARKETS, help_text="Empty: MASSIVE_MARKET.")
     subscriptions = models.CharField(
-        max_length=4_000, blank=True, help_text="Such as A.*,T.*,Q.AAPL. Empty: MASSIVE_SUBSCRIPTIONS."
+        max_length=4_000,
+        blank=True,
+        help_text="Such as A.*,T.*,Q.AAPL. Empty: MASSIVE_SUBSCRIPTIONS, else the usual ones.",
     )
     always = models.BooleanField(default=False, help_text="Stay connected while the market is closed, too.")
+    record = models.BooleanField(
+        default=False,
+        help_text="Write what the feed sends to files by trading day. After a failure: off, save, on again.",
+    )
+    feed_workers = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_FEED_WORKERS)],
+        help_text=f"How many feed workers `up` keeps, 1 to {MOST_FEED_WORKERS}. Empty: its --workers.",
+    )
 
     class Meta:
         verbose_name = verbose_name_plural = "feed settings"

@@ -19,7 +19,7 @@ class Wish:
 
     Attributes:
         base: The project's folder, with `manage.py`.
-        workers: Feed workers; one a core is enough.
+        workers: Feed workers to begin with; one a core is enough.
         web: Web processes; they share the socket `web_fd`.
         web_fd: A listening socket's file descriptor.
         feed_port: The port for a feed of our own; None when the feed is elsewhere (Massive).
@@ -67,16 +67,26 @@ def way(wish: Wish) -> list[ProcessSpec]:
     # A feed of our own is this one, whatever the settings say.
     feed = () if wish.feed_port is None else ("--feed", f"127.0.0.1:{wish.feed_port}")
     listen = _manage(wish, "listen", "listen", *feed, *(("--lossless",) if wish.lossless else ()))
-    return [listen, _feed_worker(wish, 1), _scans(wish), _beat(wish)]
+    return [listen, feed_worker(wish, 1), _scans(wish), _beat(wish)]
 
 
 def rest(wish: Wish) -> list[ProcessSpec]:
     """What the first row can do without, and need not share the cores with."""
     return [
         _jobs(wish),
-        *(_feed_worker(wish, number) for number in range(2, wish.workers + 1)),
+        *(feed_worker(wish, number) for number in range(2, wish.workers + 1)),
         *(_web(wish, number) for number in range(2, wish.web + 1)),
     ]
+
+
+def feed_worker(wish: Wish, number: int) -> ProcessSpec:
+    """One of the workers that merge batches; they differ in nothing but their numbers, which count from 1."""
+    return _worker(wish, feed_worker_name(number), *("--pool", "solo", "-Q", ",".join(queues.FEED_WORKER_QUEUES)))
+
+
+def feed_worker_name(number: int) -> str:
+    """What `up` calls it."""
+    return f"feed{number}"
 
 
 def _feed(wish: Wish, port: int) -> ProcessSpec:
@@ -93,11 +103,6 @@ def _manage(wish: Wish, name: str, command: str, *arguments: str, ends: bool = F
 def _web(wish: Wish, number: int) -> ProcessSpec:
     name = "web" if wish.web == 1 else f"web{number}"
     return _python(wish, name, "-m", "project.server", "--fd", str(wish.web_fd), pass_fds=(wish.web_fd,))
-
-
-def _feed_worker(wish: Wish, number: int) -> ProcessSpec:
-    name = f"feed{number}"
-    return _worker(wish, name, *("--pool", "solo", "-Q", ",".join(queues.FEED_WORKER_QUEUES)))
 
 
 def _scans(wish: Wish) -> ProcessSpec:

@@ -5,11 +5,13 @@ from typing import Any, TypedDict
 
 import msgspec
 import redis
+from amqp.exceptions import AMQPError
 from django.conf import settings
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from control.models import FeedSettings
+from control.samples import Malformed, UnknownType, malformed, unknown_types
 from processors import store as keys
 from processors.accounts import accounts
 from processors.redis_broker import broker_client, depth
@@ -17,6 +19,16 @@ from processors.status import status_message
 from processors.store import Store
 from project import queues
 from project.queues import FEEDS
+
+
+class FeedCrew(msgspec.Struct, frozen=True):
+    """How many feed workers are wanted, and how many run, those among them that are about to end."""
+
+    wanted: int
+    running: int
+
+    def __str__(self) -> str:
+        return f"{self.running} run, {self.wanted} wanted"
 
 
 class Stats(TypedDict):
@@ -30,6 +42,8 @@ class Stats(TypedDict):
         buffer_bytes: What waits in the listener.
         queues: Messages that wait, by queue; None where the broker cannot be asked.
         components: Each part's state in a word or two.
+        unknown: The event types that nobody knows, each with a sample.
+        malformed: Why events could not be used, each reason with a sample.
     """
 
     source: str | None
@@ -39,6 +53,8 @@ class Stats(TypedDict):
     buffer_bytes: int
     queues: dict[str, int | None]
     components: dict[str, str]
+    unknown: list[UnknownType]
+    malformed: list[Malformed]
 
 
 def system_stats(store: Store) -> Stats:
@@ -52,6 +68,7 @@ def system_stats(store: Store) -> Stats:
     listener: dict[str, Any] = msgspec.json.decode(report) if report else {}
     status = status_message(source, report, time() * 1_000) if source else None
     depths = queue_depths()
+    crew = feed_crew(store.redis)
     return Stats(
         source=source.id if source else None,
         feeds=accounts(store, source.id if source else "", settings.MESSAGE_TTL_MS),
@@ -63,7 +80,10 @@ def system_stats(store: Store) -> Stats:
             "listener": f"{listener.get('state', 'stopped')}: {listener.get('reason', 'no listener reports')}",
             "broker": "unreachable" if all(value is None for value in depths.values()) else "ok",
             "cache": "ok",
+            "feed workers": str(crew or "not kept by `up`"),
         },
+        unknown=unknown_types(store),
+        malformed=malformed(store),
     )
 
 
@@ -87,9 +107,19 @@ def queue_depths() -> dict[str, int | None]:
                         depths[name] = channel.queue_declare(name, passive=True).message_count
                 except connection.channel_errors:
                     depths[name] = None
-    except (OperationalError, OSError):
+    except (OperationalError, OSError, AMQPError):  # the last: a refused login
         return depths
     return depths
+
+
+def feed_crew(cache: "redis.Redis") -> FeedCrew | None:
+    """The feed workers that `up` keeps; None when it does not run, as where containers are scaled instead.
+
+    Raises:
+        redis.RedisError: The cache cannot be reached.
+    """
+    said: Any = cache.get(keys.FEED_CREW)
+    return None if said is None else msgspec.json.decode(said, type=FeedCrew)
 
 
 def feed_settings() -> FeedSettings:

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import redis
+from amqp.exceptions import AMQPError
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
@@ -146,12 +147,19 @@ def declare_queues(url: str, ttl_ms: int) -> list[str]:
         The names of the renewed queues.
 
     Raises:
-        CannotStart: the broker does not answer.
+        CannotStart: the broker does not answer or refuses us, or a queue holds work that renewing it would lose.
     """
     try:
         return queues.declare(url, ttl_ms, redeclare=True)
+    except queues.QueueHoldsWork as error:
+        raise CannotStart(str(error)) from error
     except (OperationalError, OSError) as error:
         raise CannotStart(f"CELERY_BROKER_URL: the broker at {_shown(url)} does not answer ({error}).") from error
+    except AMQPError as error:
+        raise CannotStart(
+            f"CELERY_BROKER_URL: the broker at {_shown(url)} refuses us ({error.reply_text}): "
+            "look at the address's user, password and virtual host."
+        ) from error
 
 
 def migrate() -> bool:

@@ -127,6 +127,11 @@ class Supervisor:
             # Whoever read along is gone; nobody is left to run for.
             self._stopping.set()
 
+    @property
+    def kept(self) -> frozenset[str]:
+        """The names of the processes that are kept running, also of one that is down at this moment or ending."""
+        return frozenset(self._parts)
+
     def running(self) -> dict[str, int]:
         """The processes that are alive now, by name, with their process ids."""
         return {name: part.pid for name, part in self._parts.items() if part.pid is not None}
@@ -153,6 +158,16 @@ class Supervisor:
             self._warden.stdin.close()
             await self._warden.wait()
             self._warden = None
+
+    async def retire(self, name: str, grace: float) -> None:
+        """End one process for good and leave the others alone; its name is free again when this returns.
+
+        Args:
+            name: A process that is kept.
+            grace: Seconds between asking it to end and killing it.
+        """
+        await self._parts[name].end(grace, self._hurry)
+        self._parts.pop(name, None)
 
     async def __aenter__(self) -> "Supervisor":
         self._warden = await asyncio.create_subprocess_exec(

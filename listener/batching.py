@@ -1,8 +1,9 @@
 """Events → batches: the bounded buffer between the socket, which never waits, and the publisher.
 
-A batch leaves when the publisher is free; while it is not, events collect to at most `max_events` or `max_age_ms`. The
-bound is in bytes: when it is reached the oldest batch of the fullest feed goes first, so that a flood of one feed takes
-nothing from the others. Every event put in is counted until it is published or dropped, by feed (design rule 5).
+Batches leave when the publisher is free, all that wait in one round; while it is not, events collect to at most
+`max_events` or `max_age_ms` a batch. The bound is in bytes: when it is reached the oldest batch of the fullest feed
+goes first, so that a flood of one feed takes nothing from the others. Every event put in is counted until it is
+published or dropped, by feed (design rule 5).
 """
 
 import threading
@@ -20,6 +21,9 @@ from project.queues import FEEDS
 
 # A slice keeps some 100 bytes of Python objects alive beside its own.
 _EVENT_OVERHEAD = 100
+# What is handed out at once, so that what the publisher holds is bounded too.
+_ROUND_BATCHES = 32
+_ROUND_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,7 @@ class _Open:
 class Buffer:
     """Collects events by feed and hands them out as batches, fairly by feed. Safe between two threads.
 
-    `add` never blocks. `take` waits for a batch. What `take` hands out stays counted as buffered until `published` is
-    told.
+    `add` never blocks. `take` waits for a batch; what it hands out counts as published from then on.
 
     Receipt numbers grow with every event and never lag behind the clock in microseconds: they order events, across
     restarts too, and tell when each was received.
@@ -115,14 +118,15 @@ class Buffer:
                 count = self._counts[bad.feed]
                 count.received += 1
                 count.malformed += 1
+            mean_size = _mean_size(frame)
             for feed, events in frame.events.items():
-                self._append(feed, events, received_at)
+                self._append(feed, events, received_at, mean_size)
             if not self._limits.lossless:
                 while sum(self._bytes.values()) > self._limits.max_bytes:
                     self._drop(max(FEEDS, key=self._bytes.__getitem__))
             self._changed.notify()
 
-    def _append(self, feed: str, events: list[msgspec.Raw], received_at: int) -> None:
+    def _append(self, feed: str, events: list[msgspec.Raw], received_at: int, mean_size: int) -> None:
         waiting, limit = self._waiting[feed], self._limits.max_events
         count = self._counts[feed]
         count.received += len(events)
@@ -138,7 +142,7 @@ class Buffer:
                 waiting.append(_Open(self._seq, received_at))
             batch = waiting[-1]
             part = events[start : start + limit - len(batch.events)]
-            size = sum(map(len, part)) + _EVENT_OVERHEAD * len(part)
+            size = (mean_size + _EVENT_OVERHEAD) * len(part)
             batch.events.extend(part)
             batch.size += size
             self._bytes[feed] += size
@@ -151,21 +155,38 @@ class Buffer:
         self._counts[feed].buffered -= len(batch.events)
         self._counts[feed].dropped += len(batch.events)
 
-    def take(self, timeout: float) -> tuple[str, Batch] | None:
-        """The next feed's oldest batch, or None when there is none within `timeout` seconds, or the buffer is closed.
+    def take(self, timeout: float) -> list[tuple[str, Batch]]:
+        """What waits, oldest first and the feeds in turn, as far as it fits in one round; from now on it is published.
 
         Batches older than their time to live are dropped and counted on the way.
+
+        Args:
+            timeout: How long to wait for the first batch, in seconds.
+
+        Returns:
+            Feeds and batches; none when none came in time, or the buffer is closed.
         """
         deadline = time.monotonic() + timeout
+        taken: list[tuple[str, Batch]] = []
+        size = 0
         with self._changed:
             while (feed := self._next_feed()) is None:
                 remaining = deadline - time.monotonic()
                 if self._closed or remaining <= 0:
-                    return None
+                    return taken
                 self._changed.wait(remaining)
-            batch = self._waiting[feed].popleft()
-            self._bytes[feed] -= batch.size
-            return feed, Batch(uuid.uuid4().hex, self._source, batch.seq, batch.received_at, batch.events)
+            while feed is not None:
+                batch = self._waiting[feed].popleft()
+                events = len(batch.events)
+                self._bytes[feed] -= batch.size
+                self._counts[feed].buffered -= events
+                self._counts[feed].published += events
+                taken.append((feed, Batch(uuid.uuid4().hex, self._source, batch.seq, batch.received_at, batch.events)))
+                size += batch.size
+                if len(taken) == _ROUND_BATCHES or size >= _ROUND_BYTES:
+                    break
+                feed = self._next_feed()
+        return taken
 
     def _next_feed(self) -> str | None:
         """A feed that has a batch, in turn."""
@@ -179,19 +200,6 @@ class Buffer:
                 self._turn = (self._turn + offset + 1) % len(FEEDS)
                 return feed
         return None
-
-    def published(self, feed: str, batch: Batch) -> bool:
-        """A batch is on its way to the broker: from here on the processors' terms account for it.
-
-        Returns:
-            False when its source is over: it was forgotten with the rest, and there is no use in publishing it.
-        """
-        with self._changed:
-            if batch.source != self._source:
-                return False
-            self._counts[feed].buffered -= len(batch.events)
-            self._counts[feed].published += len(batch.events)
-            return True
 
     def counts(self) -> tuple[str, dict[str, FeedCount]]:
         """The source, and a copy of the terms of every feed for it, all of one moment."""
@@ -210,3 +218,12 @@ class Buffer:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def _mean_size(frame: SortedFrame) -> int:
+    """Bytes an event, rounded up; a frame that says how long it is spares asking each of them."""
+    events = sum(map(len, frame.events.values()))
+    size = frame.size
+    if size is None:
+        size = sum(len(raw) for raws in frame.events.values() for raw in raws)
+    return -(-size // max(1, events))

@@ -4,17 +4,54 @@ Source of names and units: Massive's WebSocket documentation. Times of bars, tra
 the epoch, those of LULD nanoseconds; `event_ms` brings both to milliseconds.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-# Event type → feed (a queue's name). The client's map of all markets; what is not here goes to `unknown`.
-FEED_OF: Final[dict[str, str]] = {
-    **dict.fromkeys(("A", "AM", "XA", "XAS", "CA", "CAS"), "aggregate"),
-    **dict.fromkeys(("T", "XT"), "trades"),
-    **dict.fromkeys(("Q", "XQ", "C"), "quotes"),
-    "LULD": "halts",
+
+class Route(NamedTuple):
+    """Where events of a type go.
+
+    Attributes:
+        feed: A queue's name.
+        kind: The middle of the channel and key, `{market}:{kind}:{SYM}`.
+    """
+
+    feed: str
+    kind: str
+
+
+# Every type in the client's map of all markets; what is not here goes to `unknown`. `aggregate` takes what Massive
+# computes (bars, values of indices, fair market values), `trades` prints, `quotes` bids and offers and books of them,
+# `halts` what exchanges say of the trading itself: price bands, halts, auctions out of balance.
+ROUTES: Final[dict[str, Route]] = {
+    **dict.fromkeys(("A", "AM", "XA", "XAS", "CA", "CAS"), Route("aggregate", "agg")),
+    **dict.fromkeys(("V", "LV"), Route("aggregate", "value")),
+    "FMV": Route("aggregate", "fmv"),
+    **dict.fromkeys(("T", "XT"), Route("trades", "trades")),
+    **dict.fromkeys(("Q", "XQ", "C"), Route("quotes", "quotes")),
+    "XL2": Route("quotes", "book"),
+    "LULD": Route("halts", "luld"),
+    "NOI": Route("halts", "noi"),
 }
+FEED_OF: Final[dict[str, str]] = {event_type: route.feed for event_type, route in ROUTES.items()}
+
+
+def market_of(source: str) -> str:
+    """The market of a source id: `live:crypto:…` carries crypto, simulator and recordings carry stocks."""
+    kind, _, rest = source.partition(":")
+    return rest.partition(":")[0] if kind == "live" else "stocks"
+
+
+# What is no price, no number of shares, no time or sequence number is no event: checked as it is decoded. Beyond these
+# bounds a sum in doubles would not stay exact.
+MOST_PRICE: Final = 1e8
+MOST_SHARES: Final = 1e13
+Price = Annotated[float, msgspec.Meta(gt=0, lt=MOST_PRICE)]
+MaybePrice = Annotated[float, msgspec.Meta(ge=0, lt=MOST_PRICE)]  # 0 stands for none
+Shares = Annotated[float, msgspec.Meta(ge=0, lt=MOST_SHARES)]
+Time = Annotated[int, msgspec.Meta(gt=0)]
+Sequence = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +73,24 @@ class Head(msgspec.Struct, frozen=True, gc=False):
         return self.sym or self.pair or self.T
 
 
+class TimedHead(Head, frozen=True, gc=False):
+    """What orders the events of a symbol where nothing else in them is looked at: a head with its time."""
+
+    t: Time | None = None
+    e: Time | None = None
+    s: object = None  # a bar's start, a trade's size
+    q: Sequence = 0
+
+    @property
+    def at(self) -> int | None:
+        """A known type's time, in the unit that it came in: a bar's last moment, or the start of one without an end."""
+        if ROUTES[self.ev].kind != "agg":
+            return self.t
+        if self.e is not None:
+            return self.e - 1
+        return self.s if isinstance(self.s, int) else None
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Events of one feed on their way to a worker: the body of a feed task.
 
@@ -52,17 +107,6 @@ class Batch(msgspec.Struct, frozen=True):
     seq: int
     received_at: int
     events: list[msgspec.Raw]
-
-
-# What is no price, no number of shares, no time or sequence number is no event: checked as it is decoded. Beyond these
-# bounds a sum in doubles would not stay exact.
-MOST_PRICE: Final = 1e8
-MOST_SHARES: Final = 1e13
-Price = Annotated[float, msgspec.Meta(gt=0, lt=MOST_PRICE)]
-MaybePrice = Annotated[float, msgspec.Meta(ge=0, lt=MOST_PRICE)]  # 0 stands for none
-Shares = Annotated[float, msgspec.Meta(ge=0, lt=MOST_SHARES)]
-Time = Annotated[int, msgspec.Meta(gt=0)]
-Sequence = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):

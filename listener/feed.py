@@ -1,35 +1,29 @@
-"""The connection to the feed: states, what an error means, and when to try again.
+"""The connection to the feed: a state machine that keeps one connection alive and says what it does, and why.
 
-The official client knows the protocol; it retries a refused port for ever inside `connect()` and returns silently on a
-clean close, so it runs without reconnects of its own under the deadlines kept here.
+What an error means is sorted in `endings`; the official client is held in `client`, without reconnects of its own.
 """
 
 import asyncio
 import enum
 import random
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic, time
+from typing import Final
 
-import aiohttp
-import msgspec
 from massive import WebSocketClient
-from massive.exceptions import AuthError
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from listener import hours
+from listener import client, hours
+from listener.address import FeedAddress, SourceInfo, live_source, source_of
+from listener.channels import Channels
+from listener.endings import ENDINGS, FeedSilent, Follows, SubscriptionsRefused, ending_of
 
-_HOSTS = {"real-time": "socket.massive.com", "delayed": "delayed.massive.com"}
-_CONNECT_TIMEOUT_S = 10.0
-_MAX_FRAME_BYTES = 64 * 1024 * 1024
-_BACKOFF_FIRST_S, _BACKOFF_MOST_S = 0.5, 30.0
-# Only a connection that has held this long makes the next wait short again.
-_STABLE_S = 10.0
-_MAX_CONNECTIONS_WAIT_S = 60.0
-# While the regular session runs, the whole market is never silent for so long.
-_SILENCE_S = 10.0
-_LOOK_EVERY_S = 0.5
+# A status explains the end of a connection when it came shortly before.
+_EXPLAINS_S: Final = 30.0
+_LONGEST_WORDS: Final = 300
+_is_status: Final = re.compile(rb'\s*\[\s*\{\s*"ev"\s*:\s*"status"').match
 
 
 class State(enum.StrEnum):
@@ -44,54 +38,29 @@ class State(enum.StrEnum):
     REFUSED = "refused"
 
 
-class FeedRefused(Exception):
-    """The feed will not serve us as we are configured; trying again changes nothing."""
-
-
 @dataclass(frozen=True, slots=True)
-class FeedAddress:
-    """Where the feed is, and what is asked of it.
+class Patience:
+    """How long to wait, in seconds.
 
     Attributes:
-        feed: `real-time`, `delayed` or `host:port`.
-        market: `stocks` and so on.
-        subscriptions: Such as `A.*`.
-        secure: Whether TLS is spoken.
-        key: The vendor's key.
-        always: Whether to connect while the market is closed, too.
+        handshake: From the first packet until the key is accepted.
+        first_pause: Before the first new attempt; it doubles with each further one, and is shortened at random.
+        longest_pause: It does not grow beyond this.
+        stable: Only a connection that was live this long makes the pauses short again.
+        crowded: Before a new attempt when the key's place is taken.
+        silence: While it trades steadily, a whole market is never silent for so long.
+        confirmation: Until a subscription that is not confirmed counts as refused.
+        look: Between looks at the clock.
     """
 
-    feed: str
-    market: str
-    subscriptions: tuple[str, ...]
-    secure: bool
-    key: str
-    always: bool = False
-
-    @property
-    def is_vendor(self) -> bool:
-        """Whether this is Massive itself, which keeps the market's hours; a server of our own has its own clock."""
-        return self.feed in _HOSTS
-
-    @property
-    def covers_market(self) -> bool:
-        """Whether some subscription takes every symbol."""
-        return any(name.endswith(".*") for name in self.subscriptions)
-
-    @property
-    def host(self) -> str:
-        """The host, with a port where it is not the usual one."""
-        return _HOSTS.get(self.feed, self.feed)
-
-
-class SourceInfo(msgspec.Struct, frozen=True):
-    """What a feed server of our own says about the run it serves; Massive says nothing."""
-
-    source: str
-    kind: str
-    clock: int
-    speed: float
-    lossless: bool
+    handshake: float = 10.0
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
+    stable: float = 10.0
+    crowded: float = 60.0
+    silence: float = 10.0
+    confirmation: float = 3.0
+    look: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +71,10 @@ class Report:
     since: int
     reason: str
 
+    def then(self, state: State, reason: str) -> "Report":
+        """The report that follows this one; a state that goes on for another reason keeps its time."""
+        return Report(state, self.since if state is self.state else now_ms(), reason)
+
 
 class FeedConnection:
     """Keeps one connection to the feed alive and hands every frame on.
@@ -110,198 +83,185 @@ class FeedConnection:
         address: Where, and what for.
         on_source: Called before each connection with the run that the events will belong to. May wait.
         on_frame: Called with each frame as it came and its receipt (epoch ms). Whatever it awaits delays reading.
+        patience: How long to wait for what.
+        clock: The wall clock, aware.
     """
 
     def __init__(
         self,
         address: FeedAddress,
         on_source: Callable[[SourceInfo], Awaitable[None]],
-        on_frame: Callable[[str | bytes, int], Awaitable[None]],
+        on_frame: Callable[[bytes, int], Awaitable[None]],
+        patience: Patience | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._address, self._on_source, self._on_frame = address, on_source, on_frame
-        self.report = Report(State.STOPPED, _now_ms(), "It has not started yet.")
-        self._server_says = ""
-        self._live_since = 0.0
+        self._patience, self._clock = patience or Patience(), clock
+        self.report = Report(State.STOPPED, now_ms(), "It has not started yet.")
+        self._channels = Channels(self._patience.confirmation)
+        self._said, self._said_at = "", 0.0
+        self._live_since: float | None = None
         self._heard_at = 0.0
+        self._is_live_market = False
         self._client: WebSocketClient | None = None
 
     def _enter(self, state: State, reason: str) -> None:
-        if (state, reason) != (self.report.state, self.report.reason):
-            self.report = Report(state, _now_ms(), reason)
+        self.report = self.report.then(state, reason)
 
     def server_status(self, status: str, message: str) -> None:
-        """Take note of a status that came among the events, such as why the server is about to close."""
-        if status not in {"success", "connected", "auth_success"}:
-            self._server_says = f"{status}: {message}" if message else status
+        """Take note of a status among the events: the answer to a subscription, or why the server is about to close."""
+        status, message = status[:_LONGEST_WORDS], message[:_LONGEST_WORDS]
+        if status in {"success", "error"}:
+            self._channels.hear(status, message)
+        else:
+            self._said, self._said_at = f"{status}: {message}" if message else status, monotonic()
 
     async def run(self) -> None:
-        """Stay connected for ever.
-
-        Raises:
-            FeedRefused: The key is not accepted.
-        """
-        wait = _BACKOFF_FIRST_S
+        """Stay connected; returns only when the feed refuses us as we are configured, and the report says why."""
+        patience = self._patience
+        longest = patience.first_pause
         while True:
             await self._wait_for_market()
-            self._server_says, self._live_since = "", 0.0
+            self._said, self._live_since = "", None
             try:
                 await self._connect_once()
-                reason = self._server_says or "The server closed the connection."
-            except AuthError as error:
-                reason = (
-                    f"{self._address.host} does not accept the API key: {error}. Set MASSIVE_API_KEY to one that it "
-                    "accepts and start the listener again, or change the feed's settings."
-                )
-                self._enter(State.REFUSED, reason)
-                raise FeedRefused(reason) from None
-            except (
-                OSError,
-                ConnectionClosed,
-                InvalidHandshake,
-                aiohttp.ClientError,
-                TimeoutError,
-                ValueError,
-            ) as error:
-                reason = self._server_says or f"{self._address.host} cannot be reached: {_in_words(error)}"
-            except (LookupError, TypeError, AttributeError, RecursionError) as error:
-                # What the client stumbles over when the handshake's answers are not what they should be.
-                if self.report.state is not State.AUTHENTICATING:
-                    raise
-                reason = f"{self._address.host} does not speak Massive's protocol ({type(error).__name__})."
-            if self._live_since and monotonic() - self._live_since >= _STABLE_S:
-                wait = _BACKOFF_FIRST_S
-            pause = wait * random.uniform(0.5, 1.0)  # noqa: S311 - jitter needs no secrecy
-            if "max_connections" in self._server_says:
-                pause = _MAX_CONNECTIONS_WAIT_S
-            self._enter(State.BACKING_OFF, f"{reason} Next try in {pause:.0f} s." if pause >= 1 else reason)
+                continue
+            except ENDINGS as error:
+                explained = monotonic() - self._said_at < _EXPLAINS_S
+                ending = ending_of(error, self._address.host, self._said if explained else "")
+            if ending.follows is Follows.STOP:
+                self._enter(State.REFUSED, ending.reason)
+                return
+            if self._live_since is not None and monotonic() - self._live_since >= patience.stable:
+                longest = patience.first_pause
+            pause = longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter needs no secrecy
+            if ending.follows is Follows.RETRY_IN_A_MINUTE:
+                pause = patience.crowded
+            next_try = f" Next try in {pause:.0f} s." if pause >= 1 else ""
+            self._enter(State.BACKING_OFF, f"{ending.reason}{next_try}")
             await asyncio.sleep(pause)
-            wait = min(wait * 2, _BACKOFF_MOST_S)
+            longest = min(longest * 2, patience.longest_pause)
 
     async def _wait_for_market(self) -> None:
         """Return when the market is about to open; at once for a feed that does not keep its hours."""
-        while (opens := self._closed_until()) is not None:
+        declared = False
+        # The calendar takes a second to load, which must not hold the loop.
+        while (opens := await asyncio.to_thread(self._closed_until)) is not None:
             self._enter(State.WAITING, f"The market is closed. Connecting again {hours.in_words(opens)}.")
-            await asyncio.sleep(_LOOK_EVERY_S)
+            if not declared:
+                # Whoever looks meanwhile sees this feed's table, not that of the one before.
+                await self._on_source(live_source(self._address))
+                declared = True
+            await asyncio.sleep(self._patience.look)
 
     def _closed_until(self) -> datetime | None:
         address = self._address
         if not address.is_vendor or address.always:
             return None
-        return hours.opens_at(datetime.now(UTC), address.market, address.feed == "delayed")
+        return hours.opens_at(self._clock(), address.market, address.is_delayed)
 
-    def change_subscriptions(self, subscriptions: tuple[str, ...]) -> None:
-        """Ask for other channels, on the live connection when there is one."""
+    async def change_subscriptions(self, subscriptions: tuple[str, ...]) -> None:
+        """Ask for other channels: at once on a live connection, and on every one that follows."""
         self._address = replace(self._address, subscriptions=subscriptions)
-        if self._client is not None:
-            # The client sends the difference within a second, and all of them after a reconnect.
-            self._client.scheduled_subs = set(subscriptions)
-            self._client.schedule_resub = True
-        if self.report.state is State.LIVE:
-            self._enter(State.LIVE, self._live_reason())
+        if self._client is not None and self.report.state is State.LIVE:
+            try:
+                await self._subscribe(self._client)
+            except ENDINGS:
+                return  # the reading side learns of it as well, and all is asked for on the next connection
+            self._enter(State.LIVE, self._channels.in_words(self._address.host))
+
+    async def _subscribe(self, connected: WebSocketClient) -> None:
+        """Ask for what is wanted and was not asked for yet."""
+        for request in self._channels.ask(self._address.subscriptions):
+            await connected.websocket.send(request, text=True)
 
     async def _connect_once(self) -> None:
+        """Serve one connection; returns when the market closes.
+
+        Raises:
+            Exception: Of `ENDINGS`, for any other end.
+        """
         address = self._address
         self._enter(State.CONNECTING, f"Connecting to {address.host}.")
-        await self._probe()
-        await self._on_source(await self._source_info())
-        self._enter(State.AUTHENTICATING, f"Presenting the key to {address.host}.")
-        client = WebSocketClient(
-            address.key,
-            feed=address.host,
-            market=address.market,
-            raw=True,
-            subscriptions=list(address.subscriptions),
-            max_reconnects=0,
-            secure=address.secure,
-        )
-        self._client = client
-        connecting = asyncio.create_task(
-            client.connect(self._handle, max_size=_MAX_FRAME_BYTES, ping_interval=20, ping_timeout=20)
-        )
+        info = await source_of(address, self._patience.handshake)
+        self._is_live_market = info.kind == "live"
+        await self._on_source(info)
+        self._channels = Channels(self._patience.confirmation)
+        handshake = client.Handshake()
+        connected = self._client = client.new_client(address, handshake)
+        reading = asyncio.create_task(client.read(connected, self._handle))
         try:
-            # Inside the client a refused port is tried for ever, and a handshake can hang: the first word of the server
-            # after the key ends this wait.
-            deadline = monotonic() + _CONNECT_TIMEOUT_S
-            while not connecting.done() and not self._live_since:
-                if client.subs and not self._live_since:
-                    self._become_live()
-                elif monotonic() > deadline:
-                    raise TimeoutError(f"no answer within {_CONNECT_TIMEOUT_S:.0f} s")
-                await asyncio.sleep(0.02)
-            while not connecting.done():
-                await asyncio.wait((connecting,), timeout=_LOOK_EVERY_S)
-                self._look_for_silence()
+            await self._until_let_in(handshake, reading)
+            self._live_since = self._heard_at = monotonic()
+            await self._subscribe(connected)
+            while not reading.done():
+                await self._look()
                 if self._closed_until() is not None:
                     return
-            connecting.result()
+                await asyncio.wait((reading,), timeout=self._patience.look)
+                await self._subscribe(connected)
+            reading.result()
         finally:
             self._client = None
-            if client.websocket is not None:
-                client.websocket.transport.abort()
-            connecting.cancel()
+            if connected.websocket is not None:
+                connected.websocket.transport.abort()
+            reading.cancel()
             # Its end is awaited: a key may hold one connection at a time.
-            await asyncio.gather(connecting, return_exceptions=True)
+            await asyncio.gather(reading, return_exceptions=True)
 
-    def _look_for_silence(self) -> None:
-        """
+    async def _until_let_in(self, handshake: client.Handshake, reading: "asyncio.Task[None]") -> None:
+        """Follow the handshake to its good end.
+
         Raises:
-            TimeoutError: The whole market has said nothing for ten seconds of a regular session.
+            Exception: Of `ENDINGS`, for any other.
         """
-        address = self._address
-        if not address.is_vendor or not address.covers_market or monotonic() - self._heard_at < _SILENCE_S:
+        host, limit = self._address.host, self._patience.handshake
+        deadline = monotonic() + limit
+        for step, waits_for in ((handshake.greeted, "greeting"), (handshake.let_in, "answer to the key")):
+            stepping = asyncio.create_task(step.wait())
+            try:
+                remaining = max(0.0, deadline - monotonic())
+                await asyncio.wait((reading, stepping), timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stepping.cancel()
+            if step.is_set():
+                if step is handshake.greeted:
+                    self._enter(State.AUTHENTICATING, f"Presenting the key to {host}.")
+                continue
+            if reading.done():
+                reading.result()
+            raise TimeoutError(f"no {waits_for} within {limit:g} s")
+
+    async def _look(self) -> None:
+        """Say what has changed, and notice what no error tells.
+
+        Raises:
+            FeedSilent: The whole market has said nothing for ten seconds in which it trades.
+            SubscriptionsRefused: The server gives us nothing.
+        """
+        address, patience = self._address, self._patience
+        self._enter(State.LIVE, self._channels.in_words(address.host))
+        if self._channels.refused and self._silent_s >= patience.confirmation:
+            raise SubscriptionsRefused(self._channels.refused)
+        if self._silent_s < patience.silence or not self._is_live_market or not address.covers_market:
             return
-        if hours.in_regular_session(datetime.now(UTC), address.market, address.feed == "delayed"):
-            raise TimeoutError(f"no event for {_SILENCE_S:.0f} s of a regular session")
+        now = self._clock()
+        since = now - timedelta(seconds=patience.silence)
+        # In a thread for the sake of the calendar, as above.
+        fault = await asyncio.to_thread(hours.trades_steadily, since, now, address.market, address.is_delayed)
+        if fault and self._silent_s >= patience.silence:
+            raise FeedSilent(f"No event for {patience.silence:g} s while the market trades.")
 
-    def _become_live(self) -> None:
-        self._live_since = self._heard_at = monotonic()
-        self._enter(State.LIVE, self._live_reason())
+    @property
+    def _silent_s(self) -> float:
+        return monotonic() - self._heard_at
 
-    def _live_reason(self) -> str:
-        return f"Subscribed to {', '.join(self._address.subscriptions)} at {self._address.host}."
-
-    async def _handle(self, frame: str | bytes) -> None:
-        self._heard_at = monotonic()
-        if not self._live_since:
-            self._become_live()
-        await self._on_frame(frame, _now_ms())
-
-    async def _probe(self) -> None:
-        """Fail at once, with the system's own reason, where nobody listens."""
-        host, _, port = (
-            self._address.host.rpartition(":") if ":" in self._address.host else (self._address.host, "", "")
-        )
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(
-                host.strip("[]"), int(port) if port else (443 if self._address.secure else 80)
-            )
-        writer.close()
-
-    async def _source_info(self) -> SourceInfo:
-        """Which run this is: a simulator or a replay says so itself; anything else is the live market."""
-        address = self._address
-        live = SourceInfo(f"live:{address.market}:{address.feed}", "live", _now_ms(), 1.0, lossless=False)
-        if address.feed in _HOSTS:
-            return live
-        url = f"{'https' if address.secure else 'http'}://{address.host}/tapewatch/source"
-        timeout = aiohttp.ClientTimeout(total=_CONNECT_TIMEOUT_S)
-        try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
-                if response.status != 200:
-                    return live
-                return msgspec.json.decode(await response.read(), type=SourceInfo)
-        except (aiohttp.ClientResponseError, aiohttp.ServerDisconnectedError, msgspec.DecodeError):
-            return live
+    async def _handle(self, frame: bytes) -> None:
+        if not _is_status(frame):
+            self._heard_at = monotonic()
+        await self._on_frame(frame, now_ms())
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """The wall clock, epoch milliseconds."""
     return int(time() * 1_000)
-
-
-def _in_words(error: BaseException) -> str:
-    """An error as a person would say it."""
-    if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there"
-    if isinstance(error, TimeoutError):
-        return str(error) or "no answer in time"
-    return str(error) or type(error).__name__

@@ -9,8 +9,11 @@ from processors.sessions import NEW_YORK, next_bell, session_at
 _MARGIN: Final = timedelta(minutes=5)
 # The delayed feed runs a quarter of an hour behind.
 _DELAY: Final = timedelta(minutes=15)
-# Those that follow the New York Stock Exchange's days; the others trade around the clock or keep hours of their own.
+# Those that follow the New York Stock Exchange's days; the others keep hours of their own and are never waited for.
 _EXCHANGE_MARKETS: Final = frozenset({"stocks", "options", "indices"})
+# Of the others, those that never rest. Currencies and futures have weekends, breaks and holidays that no calendar here
+# knows.
+_RESTLESS_MARKETS: Final = frozenset({"crypto"})
 
 
 def opens_at(now: datetime, market: str, delayed: bool) -> datetime | None:
@@ -30,10 +33,14 @@ def opens_at(now: datetime, market: str, delayed: bool) -> datetime | None:
     return datetime.fromtimestamp(next_bell(_ms(shown)) / 1_000, UTC) - _MARGIN + late
 
 
-def in_regular_session(now: datetime, market: str, delayed: bool) -> bool:
-    """Whether so much trades now that ten seconds of silence mean a fault."""
-    moment = now - _DELAY if delayed else now
-    return market in _EXCHANGE_MARKETS and session_at(_ms(moment))[1] == "regular"
+def trades_steadily(since: datetime, now: datetime, market: str, delayed: bool) -> bool:
+    """Whether so much trades all the time between two moments that silence means a fault."""
+    if market in _RESTLESS_MARKETS:
+        return True
+    late = _DELAY if delayed else timedelta()
+    return market in _EXCHANGE_MARKETS and all(
+        session_at(_ms(moment - late))[1] == "regular" for moment in (since, now)
+    )
 
 
 def in_words(moment: datetime) -> str:

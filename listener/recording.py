@@ -5,11 +5,13 @@ One JSON object a line: `{"at": epoch ms, "frame": [events]}`, `{"at": ..., "ref
 """
 
 import gzip
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 import zstandard
@@ -20,6 +22,8 @@ _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _CHUNK: Final = 32 * 1024
 # Frames have a thousand events or so; a "line" beyond this is some other kind of file.
 _LONGEST_LINE: Final = 64 * 1024 * 1024
+# What is compressed at once when written. Larger blocks make a real day no smaller.
+_BLOCK: Final = 1024 * 1024
 
 
 class RecordingError(Exception):
@@ -54,7 +58,7 @@ class ReferenceLine(msgspec.Struct, frozen=True):
 
 
 class NewsLine(msgspec.Struct, frozen=True):
-    """One article in Massive's form, published at `at` (epoch ms)."""
+    """One article in Massive's form, received at `at` (epoch ms)."""
 
     number: int
     at: int
@@ -187,20 +191,22 @@ def _inflate(file: BinaryIO, new_member: Callable[[], Any]) -> Iterator[bytes]:
 class RecordingWriter:
     """Appends lines to a recording; the name's suffix decides about compression. A context manager.
 
+    Lines collect to a block, which is compressed by itself and written at once: the file ends with a whole line and a
+    whole member at any time, whatever becomes of its writer, and recordings can be put together with `cat`.
+
     Args:
         path: The file; `.gz` and `.zst` are compressed.
 
     Raises:
-        OSError: The file cannot be written.
+        OSError: The file cannot be written. Every method may raise it; the lines since the last flush are lost then.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("ab")
-        self._out: BinaryIO = self._file
-        if path.suffix == ".gz":
-            self._out = cast(BinaryIO, gzip.GzipFile(fileobj=self._file, mode="ab"))
-        elif path.suffix == ".zst":
-            self._out = cast(BinaryIO, zstandard.ZstdCompressor().stream_writer(self._file, closefd=False))
+        self._file = path.open("ab", buffering=0)
+        self._pack = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}.get(path.suffix, bytes)
+        self._lines: list[bytes] = []
+        self._waiting = 0
+        self.size = self._file.seek(0, os.SEEK_END)
 
     def __enter__(self) -> Self:
         return self
@@ -213,26 +219,41 @@ class RecordingWriter:
     def frame(self, at: int, events: bytes | Iterable[object]) -> None:
         """Append a frame received at `at` (epoch ms): its JSON text as it came, or its events."""
         text = events if isinstance(events, bytes) else msgspec.json.encode(list(events))
-        self._line(b'{"at":%d,"frame":%b}\n' % (at, text))
+        self._line(b"frame", at, text)
 
     def reference(self, at: int, rows: Mapping[str, Mapping[str, Any]]) -> None:
         """Append reference data by symbol, known at `at` (epoch ms)."""
-        self._line(b'{"at":%d,"reference":%b}\n' % (at, msgspec.json.encode(rows)))
+        self._line(b"reference", at, msgspec.json.encode(rows))
 
-    def news(self, at: int, article: Mapping[str, Any]) -> None:
-        """Append an article published at `at` (epoch ms)."""
-        self._line(b'{"at":%d,"news":%b}\n' % (at, msgspec.json.encode(article)))
+    def news(self, at: int, article: Mapping[str, Any] | msgspec.Raw) -> None:
+        """Append an article received at `at` (epoch ms)."""
+        self._line(b"news", at, msgspec.json.encode(article))
 
-    def _line(self, text: bytes) -> None:
-        self._out.write(text)
+    def _line(self, kind: bytes, at: int, text: bytes) -> None:
+        # Between the values of a JSON text a line's end is a blank; within them there is none.
+        line = b'{"at":%d,"%b":%b}\n' % (at, kind, text.replace(b"\n", b" "))
+        self._lines.append(line)
+        self._waiting += len(line)
+        if self._waiting >= _BLOCK:
+            self.flush()
 
     def flush(self) -> None:
         """Hand everything to the operating system."""
-        self._out.flush()
-        self._file.flush()
+        if not self._lines:
+            return
+        block = memoryview(self._pack(b"".join(self._lines)))
+        self._lines, self._waiting = [], 0
+        try:
+            written = 0
+            while written < len(block):
+                written += self._file.write(block[written:])
+        except OSError:
+            with suppress(OSError):
+                self._file.truncate(self.size)
+            raise
+        self.size += len(block)
 
     def close(self) -> None:
         """Finish the file."""
-        if self._out is not self._file:
-            self._out.close()
-        self._file.close()
+        with self._file:
+            self.flush()

@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from time import time
 
 import msgspec
@@ -15,10 +16,14 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from control.models import FeedSettings
+from listener.address import SourceInfo
 from listener.batching import BatchLimits, Buffer
 from listener.dispatch import ListenerAccounts, Publisher
-from listener.feed import FeedConnection, FeedRefused, Report, SourceInfo, State
+from listener.feed import FeedConnection, Patience, Report, State
+from listener.feed_recording import FeedRecording
+from listener.lease import Lease
 from listener.news import NewsSource
+from listener.recording_folder import Keep
 from listener.sorting import SortedFrame, sort_frame
 from listener.wishes import OFF, Wish, read_wish, wish_of
 from processors import store as keys
@@ -30,8 +35,8 @@ log = logging.getLogger(__name__)
 _REPORT_EVERY_S = 0.5
 _LOOK_EVERY_S = 0.5
 # A standby takes over within this and one round of standing by.
-_LEASE_MS = 3_000
-_STAND_BY_S = 0.5
+_LEASE_S = 3.0
+_RENEW_EVERY_S = 0.5
 _LEVELS = {State.REFUSED: logging.ERROR, State.BACKING_OFF: logging.WARNING}
 _REPORT_LIFE_MS = 10_000
 _STOP_TIMEOUT_S = 2.0
@@ -45,13 +50,24 @@ class Listener:
         app: The Celery application.
         feed: The feed given on the command line, which no setting changes; None: as the settings say.
         lossless: Drop nothing, whatever the feed says about itself.
+        record: Where to record from the start; None: as the settings say, in the folder that the environment names.
+        patience: How long the connection waits for what.
     """
 
-    def __init__(self, app: Celery, feed: str | None, lossless: bool) -> None:
+    def __init__(
+        self,
+        app: Celery,
+        feed: str | None,
+        lossless: bool,
+        record: Path | None = None,
+        patience: Patience | None = None,
+    ) -> None:
         self._app, self._fixed_feed, self._always_lossless = app, feed, lossless
+        self._patience = patience
         self._store = Store()
-        self._token = secrets.token_hex(8)
-        self._holds_lease = False
+        self._lease = Lease(keys.LISTENER_LEASE, _LEASE_S)
+        self._leads = False
+        self._cache_problem = ""
         self._wish = wish_of(FeedSettings(), feed)
         self._wish_problem = ""
         self._changed = asyncio.Event()
@@ -65,14 +81,18 @@ class Listener:
         self._shown: Report | None = None
         self._writing = threading.Lock()
         self._ended = False
+        keep = Keep(settings.RECORDINGS_MAX_GB * 2**30, settings.RECORDINGS_MAX_DAYS)
+        self._recording = FeedRecording(self._store, record or settings.RECORDINGS_DIR, keep, on=record is not None)
         self._news: NewsSource | None = None
         self._news_task: asyncio.Task[None] | None = None
+        self._news_of = ""
         self._run_id = f"{int(time())}-{os.getpid()}-{secrets.token_hex(2)}"
 
     async def run(self) -> None:
         """Serve until cancelled; what is buffered then is still published, as far as two seconds allow."""
         await asyncio.to_thread(self._read_wish)
         tasks = {
+            asyncio.create_task(self._keep_lease()),
             asyncio.create_task(self._report_for_ever()),
             asyncio.create_task(self._follow_wishes()),
             asyncio.create_task(self._serve_for_ever()),
@@ -96,43 +116,67 @@ class Listener:
             await self._serve(self._wish)
 
     async def _stand_by(self) -> None:
-        """Return when this listener holds the lease: two of them would clear each other's table."""
+        """Return when this listener leads: two of them would clear each other's table."""
         told = False
-        while not self._holds_lease:
-            try:
-                self._holds_lease = await asyncio.to_thread(
-                    self._store.hold_lease, keys.LISTENER_LEASE, self._token, _LEASE_MS
-                )
-            except redis.RedisError as error:
-                log.warning("cache unreachable, the feed waits: %s", error)
-            if not self._holds_lease:
-                if not told:
+        while not self._leads:
+            self._leads = await self._renew_lease()
+            if not self._leads:
+                self._idle = self._idle.then(State.STOPPED, "Another listener runs; this one stands by.")
+                if not told and not self._cache_problem:
                     log.info("another listener runs; standing by")
-                told = True
-                await asyncio.sleep(_STAND_BY_S)
+                    told = True
+                await asyncio.sleep(_RENEW_EVERY_S)
+
+    async def _keep_lease(self) -> None:
+        """Renew the lease while this listener leads; without it, it is another's turn."""
+        while True:
+            await asyncio.sleep(_RENEW_EVERY_S)
+            if self._leads and not await self._renew_lease() and not self._cache_problem:
+                log.warning("another listener has taken over")
+                self._leads = False
+                self._changed.set()
+
+    async def _renew_lease(self) -> bool:
+        try:
+            mine = await asyncio.to_thread(self._lease.renew)
+        except redis.RedisError as error:
+            self._cache_trouble(str(error))
+            return False
+        self._cache_trouble("")
+        return mine
+
+    def _cache_trouble(self, problem: str) -> None:
+        """Say once that the cache cannot be reached, and once that it can."""
+        if problem and not self._cache_problem:
+            log.warning("cache unreachable: %s", problem)
+        elif self._cache_problem and not problem:
+            log.info("cache reachable again")
+        self._cache_problem = problem
 
     async def _serve(self, wish: Wish) -> None:
-        """Do what is wanted until something else is, or the lease is lost."""
+        """Do what is wanted until something else is, or another listener leads."""
         if not wish.enabled:
-            self._idle = Report(State.STOPPED, int(time() * 1_000), OFF)
+            self._stop_news()
+            self._idle = self._idle.then(State.STOPPED, OFF)
             await self._changed.wait()
             return
-        connection = FeedConnection(wish.address, self._on_source, self._on_frame)
-        self._connection = connection
+        connection = self._connection = FeedConnection(wish.address, self._on_source, self._on_frame, self._patience)
         serving = asyncio.create_task(connection.run())
         changed = asyncio.create_task(self._changed.wait())
         try:
             await asyncio.wait((serving, changed), return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 serving.result()
-        except FeedRefused:
-            # Trying again would change nothing; another setting, or a start with another key, may.
-            await self._changed.wait()
+                # Refused: trying again would change nothing; another setting, or a start with another key, may.
+                self._idle, self._connection = connection.report, None
+                await changed
         finally:
             self._idle, self._connection = connection.report, None
             for task in (serving, changed):
                 task.cancel()
             await asyncio.gather(serving, changed, return_exceptions=True)
+            if not self._leads:
+                self._stop_news()
 
     async def _follow_wishes(self) -> None:
         while True:
@@ -143,7 +187,7 @@ class Listener:
                 continue
             log.info("the feed's settings have changed")
             if self._connection is not None and self._wish.same_connection(before):
-                self._connection.change_subscriptions(self._wish.address.subscriptions)
+                await self._connection.change_subscriptions(self._wish.address.subscriptions)
             else:
                 self._changed.set()
 
@@ -152,6 +196,7 @@ class Listener:
         try:
             self._wish = read_wish(self._fixed_feed)
             self._wish_problem = ""
+            self._recording.follow(self._wish.record)
         except (DatabaseError, ValueError) as error:
             if not self._wish_problem:
                 log.warning("the feed's settings cannot be read, the last ones stand: %s", error)
@@ -161,16 +206,18 @@ class Listener:
         return self._connection.report if self._connection is not None else self._idle
 
     def _stop(self) -> None:
+        self._recording.stop()
         if self._publisher is not None:
             self._publisher.stop(_STOP_TIMEOUT_S)
-        if not self._holds_lease:
+        if not self._leads:
             return
         report = self._report()
         if report.state is not State.REFUSED:
-            report = Report(State.STOPPED, int(time() * 1_000), "The listener was stopped.")
+            report = report.then(State.STOPPED, "The listener was stopped.")
         try:
-            self._write_report(report, last=True)
-            self._store.release_lease(keys.LISTENER_LEASE, self._token)
+            if self._lease.renew():
+                self._write_report(report, last=True)
+            self._lease.release()
         except redis.RedisError as error:
             log.warning("cache unreachable, the listener's end is not shown: %s", error)
 
@@ -180,25 +227,29 @@ class Listener:
         source = Source(info.source, info.kind, info.clock, info.speed, lossless)
         while True:
             try:
-                is_new = await asyncio.to_thread(self._store.declare_source, source)
-                break
+                # Nobody who only believes to lead may clear the table of who does.
+                if self._lease.held:
+                    is_new = await asyncio.to_thread(self._declare, source)
+                    break
             except redis.RedisError as error:
-                log.warning("cache unreachable, the feed waits: %s", error)
-                await asyncio.sleep(1)
+                self._cache_trouble(str(error))
+            await asyncio.sleep(_RENEW_EVERY_S)
         if self._publisher is None or lossless != self._lossless:
-            self._start_publisher(lossless)
+            await self._start_publisher(lossless)
         assert self._buffer is not None  # noqa: S101 - _start_publisher made it
-        if self._source is None or self._source.id != source.id:
+        if self._news_task is None or self._news_of != source.id:
             self._start_news(source)
-        self._source = source
         self._buffer.begin_source(source.id)
+        self._recording.begin_source(source)
         if is_new:
             log.info("source %s: table, bars and boards begin anew", source.id)
             await asyncio.to_thread(refresh_soon)
 
-    def _start_publisher(self, lossless: bool) -> None:
-        if self._publisher is not None:
-            self._publisher.stop(_STOP_TIMEOUT_S)
+    async def _start_publisher(self, lossless: bool) -> None:
+        # A start that is cancelled meanwhile must not leave one that has ended behind.
+        before, self._publisher = self._publisher, None
+        if before is not None:
+            await asyncio.to_thread(before.stop, _STOP_TIMEOUT_S)
         self._lossless = lossless
         limits = BatchLimits(
             max_events=settings.BATCH_MAX_EVENTS,
@@ -217,9 +268,8 @@ class Listener:
 
     def _start_news(self, source: Source) -> None:
         """Poll the news of a source that has just begun, and no longer that of the one before."""
-        if self._news_task is not None:
-            self._news_task.cancel()
-            self._news = self._news_task = None
+        self._stop_news()
+        self._news_of = source.id
         address = self._wish.address
         if address.market != "stocks":
             return
@@ -227,13 +277,26 @@ class Listener:
         self._news = NewsSource(address.key, rest_url(address.feed), since, self._on_articles)
         self._news_task = asyncio.create_task(self._news.run())
 
+    def _stop_news(self) -> None:
+        if self._news_task is not None:
+            self._news_task.cancel()
+            self._news = self._news_task = None
+
     async def _on_articles(self, articles: list[msgspec.Raw]) -> None:
+        # The source has marked them as delivered: they wait for their way to be open.
+        while not self._lease.held or (self._publisher is not None and self._publisher.health.broker_error):
+            await asyncio.sleep(_RENEW_EVERY_S)
+        received_at = int(time() * 1_000)
+        self._recording.articles(articles, received_at)
         if self._buffer is not None:
-            self._buffer.add(SortedFrame(events={"news": articles}), int(time() * 1_000))
+            self._buffer.add(SortedFrame(events={"news": articles}), received_at)
 
     async def _on_frame(self, frame: str | bytes, received_at: int) -> None:
         buffer = self._buffer
-        if buffer is None:
+        while self._lossless and not self._lease.held:
+            await asyncio.sleep(_RENEW_EVERY_S)
+        if buffer is None or not self._lease.held:
+            # A process that was stopped for a while wakes to frames that another has read, too.
             return
         result = sort_frame(frame)
         connection = self._connection
@@ -243,7 +306,8 @@ class Listener:
         if result.malformed and len(self._malformed) < _SAMPLES_A_REPORT:
             self._malformed += [(bad.feed, bad.reason, bad.sample) for bad in result.malformed[:_SAMPLES_A_REPORT]]
         buffer.add(result, received_at)
-        while self._lossless and buffer.full:
+        self._recording.frame(frame, result, received_at)
+        while self._lossless and (buffer.full or self._recording.behind):
             await asyncio.sleep(0.001)
 
     async def _report_for_ever(self) -> None:
@@ -251,24 +315,22 @@ class Listener:
             if self._publisher is not None and self._publisher.failed is not None:
                 raise self._publisher.failed
             report = self._report()
-            if self._holds_lease and report != self._shown:
-                self._shown = report
-                log.log(_LEVELS.get(report.state, logging.INFO), "%s: %s", report.state, report.reason)
-            try:
-                if self._holds_lease:
-                    await self._renew(report)
-            except redis.RedisError as error:
-                log.warning("cache unreachable: %s", error)
+            if self._lease.held:
+                if report != self._shown:
+                    self._shown = report
+                    log.log(_LEVELS.get(report.state, logging.INFO), "%s: %s", report.state, report.reason)
+                try:
+                    await asyncio.to_thread(self._recording.look_for_reference)
+                    await asyncio.to_thread(self._write_report, report)
+                except redis.RedisError as error:
+                    self._cache_trouble(str(error))
             await asyncio.sleep(_REPORT_EVERY_S)
 
-    async def _renew(self, report: Report) -> None:
-        """Keep the lease and say what this listener does; without the lease it is another's turn to say it."""
-        self._holds_lease = await asyncio.to_thread(self._store.hold_lease, keys.LISTENER_LEASE, self._token, _LEASE_MS)
-        if self._holds_lease:
-            await asyncio.to_thread(self._write_report, report)
-        else:
-            log.warning("another listener has taken over")
-            self._changed.set()
+    def _declare(self, source: Source) -> bool:
+        """Make a source the present one, after which no report brings an earlier one back; whether it is new."""
+        with self._writing:
+            self._source = source
+            return self._store.declare_source(source)
 
     def _write_report(self, report: Report, last: bool = False) -> None:
         """State, samples of what was malformed, and the source again: a cache that was lost learns it anew.
@@ -280,7 +342,10 @@ class Listener:
                 return
             self._ended = last
             if self._source is not None:
-                self._store.declare_source(self._source)
+                present = self._store.source()
+                # Declared over another's, it clears a table: only who leads at this very moment may do that.
+                if present is None or present.id == self._source.id or self._lease.renew():
+                    self._store.declare_source(self._source)
             self._store.redis.set(LISTENER_STATE, msgspec.json.encode(self._content(report)), px=_REPORT_LIFE_MS)
             malformed, self._malformed = self._malformed, []
         for feed, reason, sample in malformed:
@@ -291,9 +356,13 @@ class Listener:
         reasons = [report.reason]
         running = report.state is not State.STOPPED
         if running and self._publisher is not None and self._publisher.health.broker_error:
-            reasons.append(f"The broker cannot be reached ({self._publisher.health.broker_error}).")
+            reasons.append(f"Publishing waits for the broker: {self._publisher.health.broker_error.removesuffix('.')}.")
         if running and self._news is not None and self._news.problem:
             reasons.append(f"News cannot be loaded ({self._news.problem}).")
+        if self._wish_problem:
+            reasons.append(f"The settings cannot be read, the last ones stand ({self._wish_problem}).")
+        if recording := self._recording.sentence():
+            reasons.append(recording)
         return {
             "state": str(report.state),
             "since": report.since,
@@ -303,4 +372,5 @@ class Listener:
             "subscriptions": self._wish.address.subscriptions,
             "buffered_bytes": self._buffer.buffered_bytes() if self._buffer else 0,
             "lossless": self._lossless,
+            "recording": self._recording.report(),
         }

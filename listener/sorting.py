@@ -14,8 +14,16 @@ _SAMPLE_BYTES = 500
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|["\[\]{},]', re.DOTALL)
 
+
+class _Start(msgspec.Struct, frozen=True, gc=False):
+    """What nearly every event can be sorted by; one without `sym` is looked at again, as a `Head`."""
+
+    ev: str
+    sym: str | None = None
+
+
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_heads = msgspec.json.Decoder(list[Head]).decode
+_decode_starts = msgspec.json.Decoder(list[_Start]).decode
 _decode_head = msgspec.json.Decoder(Head).decode
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -37,11 +45,13 @@ class SortedFrame:
         events: Raw events by feed, in the order of the frame.
         malformed: What could not be used; each is one event in the accounts.
         statuses: The server's status messages, which are no market events and are not counted.
+        size: The frame's length, of which the events' bytes are slices; None when they come from no frame.
     """
 
     events: dict[str, list[msgspec.Raw]] = field(default_factory=dict)
     malformed: list[Malformed] = field(default_factory=list)
     statuses: list[dict[str, object]] = field(default_factory=list)
+    size: int | None = None
 
 
 def sort_frame(frame: str | bytes) -> SortedFrame:
@@ -52,29 +62,28 @@ def sort_frame(frame: str | bytes) -> SortedFrame:
     Args:
         frame: A JSON array of event objects, as Massive sends it.
     """
-    result = SortedFrame()
-    heads: list[Head | None]
+    result = SortedFrame(size=len(frame))
+    starts: list[_Start | Head | None]
     try:
         if isinstance(frame, bytes) and not frame.isascii():
             frame.decode()  # strings that nobody reads are not checked below
-        raws, heads = _decode_raws(frame), list(_decode_heads(frame))
+        raws, starts = _decode_raws(frame), list(_decode_starts(frame))
     except _UNREADABLE as error:
         raws = _elements(frame, error, result)
-        heads = [_head(raw, result) for raw in raws]
+        starts = [_head(raw, result) for raw in raws]
     events = result.events
     feed_of = FEED_OF.get
-    for raw, head in zip(raws, heads, strict=True):
-        if head is None:
+    for raw, start in zip(raws, starts, strict=True):
+        if start is None:
             continue
-        feed = feed_of(head.ev)
+        feed = feed_of(start.ev)
         if feed is None:
-            if head.ev == "status":
+            if start.ev == "status":
                 _keep_status(raw, result)
                 continue
             feed = _UNKNOWN
         # An unknown type may be keyed by anything; what we know must name its symbol.
-        elif not head.symbol:
-            result.malformed.append(Malformed(feed, f"{head.ev} event without a symbol", _sample(raw)))
+        elif not start.sym and not _names_symbol(raw, feed, result):
             continue
         batch = events.get(feed)
         if batch is None:
@@ -82,6 +91,17 @@ def sort_frame(frame: str | bytes) -> SortedFrame:
         else:
             batch.append(raw)
     return result
+
+
+def _names_symbol(raw: msgspec.Raw, feed: str, result: SortedFrame) -> bool:
+    """Whether an event without `sym` names its symbol otherwise; it is malformed when it does not."""
+    head = _head(raw, result)
+    if head is None:
+        return False
+    if not head.symbol:
+        result.malformed.append(Malformed(feed, f"{head.ev} event without a symbol", _sample(raw)))
+        return False
+    return True
 
 
 def _elements(frame: str | bytes, error: BaseException, result: SortedFrame) -> list[msgspec.Raw]:

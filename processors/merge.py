@@ -6,7 +6,7 @@ batches, in any order, gives the same table (design rule 3). Here is what all fe
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -23,6 +23,7 @@ _AHEAD_MS: Final = 60_000
 # From 1973 to 2100: times in other units lie far outside.
 _FIRST_MS: Final = 100_000_000_000
 _LAST_MS: Final = 4_102_444_800_000
+_MICROSECONDS: Final = 100_000_000_000_000
 _NANOSECONDS: Final = 100_000_000_000_000_000
 _MOST_KNOWN: Final = 100_000
 
@@ -63,12 +64,12 @@ class Merge:
 
     def refuse(self, reason: str, raw: msgspec.Raw) -> None:
         """Count an event that cannot be used."""
-        self.failed.append((reason, text(raw, "replace")))
+        self.failed.append((reason, text(raw)))
 
 
-def text(raw: msgspec.Raw, errors: str = "strict") -> str:
-    """An event's bytes as text."""
-    return str(bytes(raw), "utf-8", errors)
+def text(raw: msgspec.Raw) -> str:
+    """An event's bytes as text, without what nobody can read."""
+    return str(bytes(raw), "utf-8", "replace")
 
 
 E = TypeVar("E")
@@ -85,10 +86,18 @@ class Reader(Generic[E]):
         self._all = msgspec.json.Decoder(list[kind]).decode  # type: ignore[valid-type]  # a type made while running
         self._one = msgspec.json.Decoder(kind).decode
 
+    def all(self, batch: Batch) -> Sequence[E]:
+        """Every event of a batch.
+
+        Raises:
+            msgspec.DecodeError: One of them cannot be read.
+        """
+        return self._all(b"".join((b"[", b",".join(batch.events), b"]")))
+
     def usable(self, batch: Batch, merge: Merge) -> tuple[Sequence[int], Sequence[msgspec.Raw], Sequence[E]]:
         """Receipt numbers, bytes and typed forms of the events that can be read; the others are refused."""
         try:
-            return range(batch.seq, batch.seq + len(batch.events)), batch.events, self._all(_joined(batch.events))
+            return range(batch.seq, batch.seq + len(batch.events)), batch.events, self.all(batch)
         except _UNREADABLE:
             # Something in it is malformed: one by one, to find it and to keep its neighbours.
             numbers, raws, events = [], [], []
@@ -104,10 +113,6 @@ class Reader(Generic[E]):
 
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-def _joined(events: Sequence[msgspec.Raw]) -> bytes:
-    return b"".join((b"[", b",".join(events), b"]"))
 
 
 class Gate:
@@ -131,18 +136,21 @@ class Gate:
             if len(self.known) >= _MOST_KNOWN:
                 self.known.clear()
             self.known.add(symbol)
+        if at <= 0:
+            return f"its time, {at}, is none"
         if event_ms(at) > self.latest:
             return f"its time, {at}, is over a minute ahead of its receipt"
         return ""
 
 
 def finer(at: int) -> int:
-    """What of a time in nanoseconds milliseconds cannot say."""
-    return at % 1_000_000 if at > _NANOSECONDS else 0
+    """What milliseconds cannot say of a time in micro- or nanoseconds, in nanoseconds."""
+    if at < _MICROSECONDS:
+        return 0
+    return at % 1_000 * 1_000 if at < _NANOSECONDS else at % 1_000_000
 
 
 Kept = dict[str, tuple[parts.Order, msgspec.Raw]]
-Encode = Callable[[msgspec.Raw], bytes]
 
 
 def latest(merge: Merge, key: str, newest: Kept, is_row: bool = True) -> Merge:

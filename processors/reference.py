@@ -5,7 +5,7 @@ simulator answer the same call.
 """
 
 import logging
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from math import nan
 from time import time
 from typing import Final
@@ -17,8 +17,9 @@ from massive import RESTClient
 from massive.exceptions import AuthError, BadResponse
 from urllib3.exceptions import HTTPError
 
-from processors.sessions import NEW_YORK, previous_trading_day
-from processors.store import REFERENCE, REFERENCE_STATE, Store
+from listener.events import market_of
+from processors.sessions import NEW_YORK, TradingDay, previous_trading_day, trading_day
+from processors.store import REFERENCE, REFERENCE_STATE, Source, Store
 from project.queues import JOBS
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ REFERENCE_COLUMNS: Final = (
 _READ_TIMEOUT_S: Final = 30.0
 # A table that was loaded but empty (a holiday at the vendor, a replay without reference lines) is asked for again.
 _EMPTY_AGAIN_S: Final = 600
+# Days, weekends included: the exchange has not been closed for longer within the calendar.
+_LONGEST_CLOSURE: Final = 10
 
 
 class ReferenceState(msgspec.Struct, frozen=True):
@@ -45,21 +48,22 @@ class ReferenceState(msgspec.Struct, frozen=True):
         day: The trading day (yyyymmdd) whose previous day it is.
         symbols: How many symbols have a previous day.
         loaded_at: Epoch seconds.
+        begun: Whether the day had begun: in the night before, the previous day may still be corrected.
     """
 
     source: str
     day: int
     symbols: int
     loaded_at: float
+    begun: bool = True
 
 
-def rest_url(feed: str | None = None) -> str:
+def rest_url(feed: str) -> str:
     """Where REST calls go: as configured, else to the feed's own server, else to Massive.
 
     Args:
-        feed: `real-time`, `delayed` or `host:port`; None: as configured.
+        feed: `real-time`, `delayed` or `host:port`.
     """
-    feed = settings.MASSIVE_FEED if feed is None else feed
     if settings.MASSIVE_REST_URL:
         return str(settings.MASSIVE_REST_URL)
     if ":" in feed:
@@ -78,44 +82,74 @@ def market_date(clock: int) -> date:
     return datetime.fromtimestamp(clock / 1_000, NEW_YORK).date()
 
 
-def refresh(store: Store) -> int | None:
+def day_of(source: Source) -> TradingDay | None:
+    """The trading day of a source's table: the last that has begun, or the first to come if the source saw none.
+
+    A day's rows stand until the next day begins, whatever quotes come at night; a source that begins at night has none.
+
+    Returns:
+        The day, or None when the market's clock tells none: it has no time yet, or one beyond the calendar.
+    """
+    clock = source.market_clock
+    if clock == 0:
+        return None
+    found: list[TradingDay] = []
+    today = market_date(clock)
+    for offset in range(-_LONGEST_CLOSURE, _LONGEST_CLOSURE + 1):
+        day = trading_day(today + timedelta(days=offset))
+        if day is not None and source.clock < day.end:
+            found.append(day)
+    begun = [day for day in found if day.start <= clock]
+    return begun[-1] if begun else next(iter(found), None)
+
+
+def refresh(store: Store, base: str, key: str) -> int | None:
     """Load the previous day's bars, unless they are there for the present source and its market's day.
+
+    Args:
+        store: The cache.
+        base: Where REST calls go.
+        key: The key that they take there.
 
     Returns:
         How many symbols were loaded, or None when nothing had to be or could be; a failure is logged in a sentence and
         tried again at the next call.
     """
     source = store.source()
-    if source is None or source.market_clock == 0:
+    # Rows are of stocks alone.
+    if source is None or market_of(source.id) != "stocks" or (today := day_of(source)) is None:
         return None
-    today = market_date(source.market_clock)
-    number = today.year * 10_000 + today.month * 100 + today.day
+    begun = source.market_clock >= today.start
     state = reference_state(store)
-    if state is not None and (state.source, state.day) == (source.id, number):
-        fresh = state.symbols > 0 or time() - state.loaded_at < _EMPTY_AGAIN_S
-        if fresh:
-            return None
-    previous = previous_trading_day(today).date
-    key = settings.MASSIVE_API_KEY or settings.SIMULATOR_KEY
-    client = RESTClient(key, base=rest_url(), read_timeout=_READ_TIMEOUT_S, retries=1, pagination=False)
+    if state is None or (state.source, state.day) != (source.id, today.number):
+        # Better unknown than another day's, as long as it takes to load.
+        _put(store, ReferenceState(source.id, today.number, 0, 0.0, begun), {})
+    elif state.begun == begun and (state.symbols > 0 or time() - state.loaded_at < _EMPTY_AGAIN_S):
+        return None
+    previous = previous_trading_day(today.date).date
+    client = RESTClient(key, base=base, read_timeout=_READ_TIMEOUT_S, retries=1, pagination=False)
     try:
         bars = client.get_grouped_daily_aggs(previous.isoformat(), adjusted=True)
     except (AuthError, BadResponse, HTTPError, ValueError) as error:
-        log.warning("the previous day (%s) could not be loaded from %s: %s", previous, rest_url(), error)
+        log.warning("the previous day (%s) could not be loaded from %s: %s", previous, base, error)
         return None
     rows: dict[str, bytes] = {}
     for bar in bars:
         if bar.ticker and bar.close:
             values = (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap)
             rows[bar.ticker] = msgspec.msgpack.encode([nan if value is None else float(value) for value in values])
+    _put(store, ReferenceState(source.id, today.number, len(rows), time(), begun), rows)
+    log.info("previous day %s loaded: %d symbols", previous, len(rows))
+    return len(rows)
+
+
+def _put(store: Store, state: ReferenceState, rows: dict[str, bytes]) -> None:
     with store.redis.pipeline(transaction=True) as pipe:
         pipe.delete(REFERENCE)
         if rows:
             pipe.hset(REFERENCE, mapping=rows)
-        pipe.set(REFERENCE_STATE, msgspec.json.encode(ReferenceState(source.id, number, len(rows), time())))
+        pipe.set(REFERENCE_STATE, msgspec.json.encode(state))
         pipe.execute()
-    log.info("previous day %s loaded: %d symbols", previous, len(rows))
-    return len(rows)
 
 
 def refresh_soon() -> None:

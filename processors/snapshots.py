@@ -10,17 +10,25 @@ from typing import Any, Final
 import msgspec
 
 from processors import parts, wire
+from processors.merge_raw import RAW_KEY, STOCK_NAMES
 from processors.rows import row_of
 from processors.store import STATUS, Store
 
-_RAW: Final = {
-    # kind → (table key, time to live in seconds, long names)
-    "agg": (parts.NEWEST_SECOND_BARS, 300, wire.AGG),
-    "trades": (parts.NEWEST_TRADES, 3_600, wire.TRADE),
-    "quotes": (parts.QUOTES, 3_600, wire.QUOTE),
-    "luld": (parts.HALTS, 86_400, wire.LULD),
+_HOUR_S: Final = 3_600
+# How long an event is answered, in seconds from its receipt, by kind.
+_LIFE_S: Final = {
+    "agg": 300,
+    **dict.fromkeys(("trades", "quotes", "value", "fmv", "book"), _HOUR_S),
+    **dict.fromkeys(("luld", "noi"), 24 * _HOUR_S),
 }
-_MARKET_FEED: Final = re.compile(r"(stocks|options|indices|crypto|forex|futures):(agg|trades|quotes|luld):(.+)")
+# Where the table keeps the last event of a kind; minute bars stand in where there are no second bars.
+_OF_THE_TABLE: Final[dict[str, tuple[tuple[str, ...], wire.LongNames]]] = {
+    "agg": ((parts.NEWEST_SECOND_BARS, parts.NEWEST_MINUTE_BARS), wire.AGG),
+    "trades": ((parts.NEWEST_TRADES,), wire.TRADE),
+    "quotes": ((parts.QUOTES,), wire.QUOTE),
+    "luld": ((parts.HALTS,), wire.LULD),
+}
+_MARKET_FEED: Final = re.compile(rf"(stocks|options|indices|crypto|forex|futures):({'|'.join(_LIFE_S)}):(.+)")
 _NEWS: Final = re.compile(r"news:(latest|[A-Za-z0-9.:/_-]+)")
 _PLAIN: Final = re.compile(r"(scanners:[a-z0-9_:]+|unknown:\d+|status|status:components)")
 
@@ -52,20 +60,25 @@ def _limited(raw: bytes, limit: int) -> bytes:
 
 
 def _event(store: Store, market: str, kind: str, symbol: str) -> bytes | None:
-    table, life_s, names = _RAW[kind]
-    if market != "stocks":
-        return _fresh(store, f"tw:raw:{market}:{kind}", symbol, life_s)
-    # Minute bars stand in where there are no second bars.
-    for key in (table, parts.NEWEST_MINUTE_BARS) if kind == "agg" else (table,):
-        event = _fresh(store, key, symbol, life_s)
+    """The newest event of a kind and symbol: with long names if it is of stocks, else as it came."""
+    if market != "stocks" or kind in STOCK_NAMES:
+        event = _fresh(store, RAW_KEY.format(market=market), f"{kind}:{symbol}", _LIFE_S[kind])
+        if event is None:
+            return None
+        return STOCK_NAMES[kind].of(event) if market == "stocks" else event
+    if kind not in _OF_THE_TABLE:
+        return None
+    keys, names = _OF_THE_TABLE[kind]
+    for key in keys:
+        event = _fresh(store, key, symbol, _LIFE_S[kind])
         if event is not None:
             return names.of(event)
     return None
 
 
-def _fresh(store: Store, key: str, symbol: str, life_s: int) -> bytes | None:
-    """A kept event, received less than `life_s` seconds ago."""
-    kept: bytes | None = store.redis.hget(key, symbol)
+def _fresh(store: Store, key: str, field: str, life_s: int) -> bytes | None:
+    """A kept event, if it was received less than `life_s` seconds ago."""
+    kept: bytes | None = store.redis.hget(key, field)
     if kept is None or parts.received_at(kept) / 1_000 + life_s < time():
         return None
     return parts.event_of(kept)

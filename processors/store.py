@@ -28,6 +28,8 @@ REFERENCE_STATE: Final = "tw:reference:state"
 SCANS_LEASE: Final = "tw:lease:scans"
 LISTENER_LEASE: Final = "tw:lease:listener"
 LISTENER_STATE: Final = "tw:listener"
+# What `up` says of the feed workers it keeps, for a few seconds.
+FEED_CREW: Final = "tw:feed_crew"
 SAMPLES: Final = "tw:samples"
 STATUS: Final = "status"
 # What belongs to one source and goes with it.
@@ -48,9 +50,14 @@ def accounts_key(source: str) -> str:
     return f"tw:accounts:{source}"
 
 
-def open_key(source: str) -> str:
-    """Hash of `feed:second of receipt` → events published and not settled yet."""
-    return f"tw:open:{source}"
+def published_key(source: str) -> str:
+    """Hash of `run:feed:second of receipt` → events published, as each listener run says."""
+    return f"tw:published:{source}"
+
+
+def settled_key(source: str) -> str:
+    """Hash of `feed:second of receipt` → events settled, counted by the processors."""
+    return f"tw:settled:{source}"
 
 
 def listener_accounts_key(source: str) -> str:
@@ -114,6 +121,7 @@ class Store:
         self._lease = register(_script("lease"))
         self._release = register(_script("release"))
         self._settle = register(_script("settle"))
+        self._fold = register(_script("fold"))
         self.interest = Interest(self.redis)
 
     def merge(self, merge: Merge, batch: Batch, feed: str) -> str:
@@ -161,6 +169,15 @@ class Store:
         """
         return bool(self._settle(args=[source, batch, feed, events, term, received_at // 1_000, MARK_LIFE_MS]))
 
+    def fold_accounts(self, source: str, run: str, before: int) -> None:
+        """Fold the accounts of seconds that nobody writes to any more into one figure a feed.
+
+        Args:
+            run: The listener's run that asks; what others had in their buffers when they ended was dropped.
+            before: Epoch seconds; earlier seconds of receipt are folded.
+        """
+        self._fold(args=[published_key(source), settled_key(source), listener_accounts_key(source), run, before])
+
     def keep_samples(self, feed: str, failed: Iterable[tuple[str, str]]) -> None:
         """Keep what could not be used for the operator: reason and event, newest first, capped."""
         rows = [
@@ -189,8 +206,8 @@ class Store:
                 *OF_A_SOURCE,
             ]
         )
-        for key in (accounts_key(source.id), open_key(source.id), listener_accounts_key(source.id)):
-            self.redis.expire(key, ACCOUNTS_LIFE_S)
+        for key in (accounts_key, listener_accounts_key, published_key, settled_key):
+            self.redis.expire(key(source.id), ACCOUNTS_LIFE_S)
         return bool(new)
 
     def source(self) -> Source | None:

@@ -9,12 +9,13 @@ import redis
 from celery import Task, shared_task
 from celery.signals import task_revoked
 from django.conf import settings
+from django.db import DatabaseError
 
-from listener.events import Batch
-from processors import merge_raw
+from listener.events import Batch, market_of
 from processors.merge import Merge
 from processors.merge_bars import merge_bars
 from processors.merge_quotes import merge_halts, merge_quotes
+from processors.merge_raw import merge_news, merge_raw, merge_unknown, parts_by_way
 from processors.merge_trades import merge_trades
 from processors.sessions import DayLookup
 from processors.store import Store, default_store
@@ -24,12 +25,9 @@ log = logging.getLogger(__name__)
 
 _days = DayLookup()
 _RETRY_S = 0.2
-
-
-def market_of(source: str) -> str:
-    """The market of a source id: `live:crypto:…` carries crypto, simulator and recordings carry stocks."""
-    kind, _, rest = source.partition(":")
-    return rest.partition(":")[0] if kind == "live" else "stocks"
+# Beside these two feeds carry what no row is made of: values, auction imbalances.
+_BARS = frozenset({"A", "AM"})
+_BANDS = frozenset({"LULD"})
 
 
 def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Callable[[Store], Merge]) -> None:
@@ -72,62 +70,66 @@ def _feed_task(function: Callable[..., None]) -> Any:
     )(function)
 
 
-def _other(market: str, kind: str, batch: Batch, store: Store) -> Merge:
-    return merge_raw.merge_other_market(batch, market, kind, store.interest)
+def _process(
+    task: "Task[..., None]",
+    feed: str,
+    batch: Batch,
+    into_table: Callable[[Batch, Store], Merge],
+    in_table: frozenset[str] | None = None,
+) -> None:
+    """Merge into the symbol table what belongs there, and keep the rest as it came.
+
+    Args:
+        into_table: Merges events of stocks.
+        in_table: The types that it takes, where the feed carries others beside them.
+    """
+    market = market_of(batch.source)
+    table: Batch | None = batch
+    raw: Batch | None = None
+    if market != "stocks":
+        table, raw = None, batch
+    elif in_table is not None:
+        table, raw = parts_by_way(batch, in_table)
+    if table is not None:
+        _apply(task, feed, table, lambda store: into_table(table, store))
+    if raw is not None:
+        _apply(task, feed, raw, lambda store: merge_raw(raw, market, store.interest))
 
 
 @_feed_task
 def process_aggregates(self: "Task[..., None]", batch: Batch) -> None:
-    """Second and minute bars."""
-
-    def prepare(store: Store) -> Merge:
-        if (market := market_of(batch.source)) != "stocks":
-            return _other(market, "agg", batch, store)
-        return merge_bars(batch, store.interest, _days)
-
-    _apply(self, "aggregate", batch, prepare)
+    """Second and minute bars; values of indices, fair market values."""
+    _process(self, "aggregate", batch, lambda part, store: merge_bars(part, store.interest, _days), _BARS)
 
 
 @_feed_task
 def process_trades(self: "Task[..., None]", batch: Batch) -> None:
     """Prints."""
-
-    def prepare(store: Store) -> Merge:
-        if (market := market_of(batch.source)) != "stocks":
-            return _other(market, "trades", batch, store)
-        return merge_trades(batch, store.interest, _days)
-
-    _apply(self, "trades", batch, prepare)
+    _process(self, "trades", batch, lambda part, store: merge_trades(part, store.interest, _days))
 
 
 @_feed_task
 def process_quotes(self: "Task[..., None]", batch: Batch) -> None:
-    """Best bids and offers."""
-
-    def prepare(store: Store) -> Merge:
-        if (market := market_of(batch.source)) != "stocks":
-            return _other(market, "quotes", batch, store)
-        return merge_quotes(batch, store.interest)
-
-    _apply(self, "quotes", batch, prepare)
+    """Best bids and offers; books."""
+    _process(self, "quotes", batch, lambda part, store: merge_quotes(part, store.interest))
 
 
 @_feed_task
 def process_halts(self: "Task[..., None]", batch: Batch) -> None:
-    """Price bands and halts."""
-    _apply(self, "halts", batch, lambda store: merge_halts(batch, store.interest))
+    """Price bands and halts; auction imbalances."""
+    _process(self, "halts", batch, lambda part, store: merge_halts(part, store.interest), _BANDS)
 
 
 @_feed_task
 def process_news(self: "Task[..., None]", batch: Batch) -> None:
     """News articles."""
-    _apply(self, "news", batch, lambda store: merge_raw.merge_news(batch))
+    _apply(self, "news", batch, lambda store: merge_news(batch))
 
 
 @_feed_task
 def process_unknown(self: "Task[..., None]", batch: Batch) -> None:
     """Whatever has no feed of its own."""
-    _apply(self, "unknown", batch, lambda store: merge_raw.merge_unknown(batch, store.interest))
+    _apply(self, "unknown", batch, lambda store: merge_unknown(batch, store.interest))
 
 
 FEED_TASKS = {
@@ -180,6 +182,12 @@ def scan_tick() -> None:
 @shared_task(acks_late=False, ignore_result=True)
 def refresh_reference() -> None:
     """Load the previous day's bars when the market's day is not the one they were loaded for."""
-    from processors.reference import refresh
+    from listener.wishes import read_wish
+    from processors.reference import refresh, rest_url
 
-    refresh(default_store())
+    try:
+        address = read_wish(None).address
+    except (DatabaseError, ValueError) as error:
+        log.warning("the feed's settings cannot be read, the previous day is loaded later: %s", error)
+        return
+    refresh(default_store(), rest_url(address.feed), address.key)

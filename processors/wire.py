@@ -1,9 +1,12 @@
 """Massive's one-letter fields ↔ the long names that clients get (design, "Cache keys and channels")."""
 
-from typing import Final
+from datetime import datetime
+from typing import Annotated, Final
 
 import msgspec
 
+# A moment that says where on Earth it was: another could not be compared.
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _NULL: Final = msgspec.Raw(b"null")
 
 
@@ -88,5 +91,21 @@ LULD: Final = LongNames(
         "z": "tape",
         "t": "timestamp",
         "q": "sequence_number",
+    }
+)
+FMV: Final = LongNames({"ev": "event_type", "sym": "symbol", "fmv": "fmv", "t": "timestamp"})
+VALUE: Final = LongNames({"ev": "event_type", "sym": "symbol", "val": "value", "t": "timestamp"})
+NOI: Final = LongNames(
+    {
+        "ev": "event_type",
+        "T": "symbol",
+        "t": "timestamp",
+        "at": "auction_time",
+        "a": "auction_type",
+        "i": "symbol_sequence",
+        "x": "exchange_id",
+        "o": "imbalance_quantity",
+        "p": "paired_quantity",
+        "b": "book_clearing_price",
     }
 )

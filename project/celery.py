@@ -11,14 +11,17 @@ from django.conf import settings
 
 from project import queues
 from project.batch_serializer import register_batch_serializer
+from project.broker import PromptAMQP
 
 register_batch_serializer()
 
-app = Celery("tapewatch")
+app = Celery("tapewatch", amqp=PromptAMQP)
 app.conf.update(
     broker_url=settings.CELERY_BROKER_URL,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    # Looked at so often in one interval of a minute: in between, an idle worker's event loop sees no signal to end.
+    broker_heartbeat_checkrate=60,
     # For AMQP: a publish returns when the broker has taken the message. For Redis: the time after which a batch of a
     # killed worker is handed out again, an hour by default.
     broker_transport_options=(

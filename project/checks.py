@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from kombu.exceptions import OperationalError
 
-from project import env
+from project import env, queues
 
 
 @register("tapewatch")
@@ -49,3 +51,28 @@ def check_feed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
             )
         )
     return messages
+
+
+@register("queues")
+def check_queues(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A warning of queues that exist with other settings: nothing can be published to them or taken from them."""
+    if settings.BROKER_IS_REDIS or env.PROBLEMS:
+        return []
+    try:
+        found = queues.differences(settings.CELERY_BROKER_URL, settings.MESSAGE_TTL_MS)
+    except (OperationalError, OSError):
+        # Whether the broker runs at this moment is no matter of configuration.
+        return []
+    except AMQPError as error:
+        return [
+            Warning(
+                f"CELERY_BROKER_URL: the broker refuses us ({error.reply_text})",
+                hint="Look at the address's user, password and virtual host.",
+                id="tapewatch.W003",
+            )
+        ]
+    if not found:
+        return []
+    (_, sentence), *others = found.items()
+    also = f" The same goes for {', '.join(name for name, _ in others)}." if others else ""
+    return [Warning(sentence + also, id="tapewatch.W002")]

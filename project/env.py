@@ -165,7 +165,8 @@ def url(name: str, default: str, schemes: tuple[str, ...], example: str) -> str:
 def names_a_feed(feed: str) -> bool:
     """Whether a text is `real-time`, `delayed` or a `host:port`."""
     host, colon, port = feed.rpartition(":")
-    return feed in {"real-time", "delayed"} or bool(colon and host and port.isdecimal() and 0 < int(port) < 65_536)
+    is_host = bool(colon and host) and "/" not in host
+    return feed in {"real-time", "delayed"} or (is_host and port.isdecimal() and 0 < int(port) < 65_536)
 
 
 def parse_subscriptions(raw: str) -> list[str]:
@@ -182,7 +183,7 @@ def parse_subscriptions(raw: str) -> list[str]:
     return names
 
 
-def subscriptions(name: str, default: tuple[str, ...]) -> list[str]:
+def subscriptions(name: str, default: tuple[str, ...] = ()) -> list[str]:
     """Massive subscriptions such as `A.*` or `T.AAPL`, separated by commas."""
 
     def parse(raw: str) -> list[str]:

@@ -25,15 +25,18 @@ SIMULATOR_KEY = "simulator"
 SIMULATOR_HOST_PORT = "127.0.0.1:8765"
 MASSIVE_FEED = env.text("MASSIVE_FEED", "real-time" if MASSIVE_API_KEY else SIMULATOR_HOST_PORT)
 MASSIVE_MARKET = env.choice("MASSIVE_MARKET", "stocks", ("stocks", "options", "indices", "crypto", "forex", "futures"))
-MASSIVE_SUBSCRIPTIONS = env.subscriptions("MASSIVE_SUBSCRIPTIONS", ("A.*", "T.*", "Q.*", "LULD.*"))
+MASSIVE_SUBSCRIPTIONS = env.subscriptions("MASSIVE_SUBSCRIPTIONS")  # none: the usual ones of the market
 MASSIVE_SECURE = env.flag("MASSIVE_SECURE", default=bool(MASSIVE_API_KEY))
 MASSIVE_REST_URL = env.url("MASSIVE_REST_URL", "", ("http", "https"), "https://api.massive.com")
 
 # 2. The listener: buffer and batches ---------------------------------------------------------------------------------
 MESSAGE_TTL_MS = env.integer("MESSAGE_TTL_MS", 5_000, 100, 600_000)
-BATCH_MAX_EVENTS = env.integer("BATCH_MAX_EVENTS", 1_000, 1, 100_000)
-BATCH_MAX_AGE_MS = env.integer("BATCH_MAX_AGE_MS", 20, 0, 10_000)
+BATCH_MAX_EVENTS = env.integer("BATCH_MAX_EVENTS", 8_000, 1, 100_000)
+BATCH_MAX_AGE_MS = env.integer("BATCH_MAX_AGE_MS", 50, 0, 10_000)
 LISTENER_BUFFER_MB = env.integer("LISTENER_BUFFER_MB", 64, 1, 65_536)
+RECORDINGS_DIR = Path(env.text("TAPEWATCH_RECORDINGS", str(RUN_DIR / "recordings"))).resolve()
+RECORDINGS_MAX_GB = env.integer("RECORDINGS_MAX_GB", 50, 1, 1_000_000)
+RECORDINGS_MAX_DAYS = env.integer("RECORDINGS_MAX_DAYS", 30, 1, 36_500)
 
 # 3. Cache and broker: Redis or Valkey, RabbitMQ; both embedded when no address is given ------------------------------
 VALKEY_SOCKET = RUN_DIR / "valkey.sock"

@@ -10,9 +10,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-_OURS = ("MASSIVE_", "POLYGON_", "CELERY_", "REDIS_", "DATABASE_", "MESSAGE_", "BATCH_", "LISTENER_", "SECRET_KEY")
-_ALSO_OURS = ("DEBUG", "ALLOWED_HOSTS", "CSRF_", "WDS_", "LOG_", "HTTPS", "EMAIL_URL", "DEFAULT_FROM_", "TAPEWATCH_")
-for _name in [name for name in os.environ if name.startswith((*_OURS, *_ALSO_OURS))]:
+_FEED = ("MASSIVE_", "POLYGON_", "LISTENER_", "RECORDINGS_", "MESSAGE_", "BATCH_")
+_SERVERS = ("CELERY_", "REDIS_", "DATABASE_", "EMAIL_URL", "DEFAULT_FROM_")
+_WEB = ("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_", "WDS_", "HTTPS", "LOG_", "TAPEWATCH_")
+for _name in [name for name in os.environ if name.startswith((*_FEED, *_SERVERS, *_WEB))]:
     del os.environ[_name]
 
 _RUN_DIR = Path(tempfile.mkdtemp(prefix="tapewatch-"))

@@ -41,7 +41,9 @@ class Migration(migrations.Migration):
                 (
                     "subscriptions",
                     models.CharField(
-                        blank=True, help_text="Such as A.*,T.*,Q.AAPL. Empty: MASSIVE_SUBSCRIPTIONS.", max_length=4000
+                        blank=True,
+                        help_text="Such as A.*,T.*,Q.AAPL. Empty: MASSIVE_SUBSCRIPTIONS, else the usual ones.",
+                        max_length=4000,
                     ),
                 ),
                 (

@@ -6,6 +6,8 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 _FRAMES_A_TURN: Final = 64
 _FINGERPRINT_BYTES: Final = 64 * 1024
 _LAST_WORDS_SECONDS: Final = 60.0
+# A listener learns the previous day's figures seconds after the first frame; of market time that may be any number.
+_AHEAD_LINES: Final = 50_000
 
 
 class _Head(msgspec.Struct, frozen=True, gc=False):
@@ -38,9 +42,10 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 class RecordedMarket:
     """A replay; implements `server.Market`.
 
-    Reference and news lines ahead of the first frame are read at once, so that REST knows them from the start. Playback
-    begins when a client has subscribed. At speed 0 it waits for its reader, also for the next one when it leaves; at
-    other speeds the clock goes on whether anybody listens or not.
+    Reference and news lines ahead of the first frame are read at once, so that REST knows them from the start: it is
+    asked for the previous day only then. Where there is no reference data ahead of it, the first of the same day
+    that comes soon after is known, too. Playback begins when a client has subscribed. At speed 0 it waits for its
+    reader, also for the next one when it leaves; at other speeds the clock goes on whether anybody listens or not.
 
     Args:
         path: The recording.
@@ -70,6 +75,18 @@ class RecordedMarket:
             if isinstance(line, FrameLine):
                 break
             self._learn(line)
+        if not self.reference.tickers():
+            self._learn_ahead()
+
+    def _learn_ahead(self) -> None:
+        """Learn the day's first reference line, if it comes soon after the first frame."""
+        day = new_york_time(self._at).date()
+        with suppress(RecordingError):  # playback meets it again, and says so
+            for line in islice(read_recording(self._path, lambda _: None), _AHEAD_LINES):
+                if isinstance(line, ReferenceLine) and line.reference:
+                    if new_york_time(line.at).date() == day:
+                        self._learn(line)
+                    return
 
     def _begin(self, at: int) -> None:
         self._at = at

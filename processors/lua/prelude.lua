@@ -13,10 +13,7 @@ end
 -- The batch's effect and this mark are one atomic step: a redelivery finds the mark and changes nothing.
 local function settle()
   redis.call('SET', 'tw:applied:' .. batch, feed, 'PX', ARGV[7])
-  local open = 'tw:open:' .. source
-  if redis.call('HINCRBY', open, feed .. ':' .. ARGV[6], -(applied + failed)) == 0 then
-    redis.call('HDEL', open, feed .. ':' .. ARGV[6])
-  end
+  redis.call('HINCRBY', 'tw:settled:' .. source, feed .. ':' .. ARGV[6], applied + failed)
 end
 
 -- What a merge says: what became of the batch, and the counter of who listens to what.

@@ -2,11 +2,15 @@
 
 import json
 
+import msgspec
 import pytest
+import redis
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from control.models import ApiToken, FeedSettings, Scanner
+from control.selectors import FeedCrew
+from processors.store import FEED_CREW
 from project.embedded import EmbeddedValkey
 
 pytestmark = pytest.mark.django_db
@@ -184,3 +188,22 @@ def test_feed_settings_are_one_row_that_names_what_is_wrong(boss: Client) -> Non
     assert (row.feed, row.subscriptions, row.enabled, row.always) == ("delayed", "A.*", True, False)
     assert boss.get("/admin/control/feedsettings/add/").status_code == 403
     assert boss.post("/admin/control/feedsettings/1/delete/", {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("count", "message"), [("0", "greater than or equal to 1"), ("65", "less than or equal to 64")]
+)
+def test_a_number_of_feed_workers_out_of_bounds_is_refused(boss: Client, count: str, message: str) -> None:
+    page = boss.post("/admin/control/feedsettings/1/change/", {"enabled": "on", "feed_workers": count}).content.decode()
+    assert f"Ensure this value is {message}." in page
+    assert FeedSettings.objects.get().feed_workers is None
+
+
+def test_feed_workers_wanted_and_running_are_shown(boss: Client, valkey: EmbeddedValkey) -> None:
+    assert boss.post("/admin/control/feedsettings/1/change/", {"feed_workers": "3"}).status_code == 302
+    assert FeedSettings.objects.get().feed_workers == 3
+    pages = ("/admin/control/feedsettings/", "/admin/control/feedsettings/1/change/")
+    assert all("not kept by `up`" in boss.get(page).content.decode() for page in pages)
+    with redis.Redis.from_url(valkey.url) as cache:
+        cache.set(FEED_CREW, msgspec.json.encode(FeedCrew(wanted=3, running=2)))
+    assert all("2 run, 3 wanted" in boss.get(page).content.decode() for page in pages)

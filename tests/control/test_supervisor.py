@@ -144,6 +144,36 @@ async def test_two_processes_of_one_name_are_refused() -> None:
             supervisor.start([shell("web", "sleep 9"), shell("web", "sleep 9")])
 
 
+async def test_one_process_is_retired_and_the_others_never_notice() -> None:
+    output = io.StringIO()
+    async with Supervisor(output, patience=BRISK) as supervisor:
+        goodbye = "trap 'echo goodbye; exit' TERM; echo up; while :; do sleep 0.02; done"
+        supervisor.start([shell("feed1", goodbye), shell("feed2", goodbye)])
+        await until(lambda: output.getvalue().count("up") == 2)
+        other = supervisor.running()["feed1"]
+        await supervisor.retire("feed2", 5.0)
+        assert "feed2      | goodbye" in output.getvalue()
+        assert supervisor.running() == {"feed1": other}
+        # Its name is free again.
+        supervisor.start([shell("feed2", goodbye)])
+        await until(lambda: output.getvalue().count("up") == 3)
+        assert supervisor.running()["feed1"] == other
+
+
+async def test_a_process_that_will_not_retire_is_killed_and_so_it_is_when_everything_stops_meanwhile() -> None:
+    stubborn = "trap '' TERM; echo up; while :; do sleep 0.02; done"
+    output = io.StringIO()
+    async with Supervisor(output, patience=BRISK) as supervisor:
+        supervisor.start([shell("feed1", stubborn), shell("feed2", stubborn)])
+        await until(lambda: output.getvalue().count("up") == 2)
+        await supervisor.retire("feed2", 0.2)
+        assert supervisor.kept == {"feed1"}
+        leaving = asyncio.create_task(supervisor.retire("feed1", 60.0))
+        await asyncio.sleep(0)
+    await asyncio.wait_for(leaving, 1)
+    assert supervisor.kept == set()
+
+
 # A supervisor in a process of its own, with a child that has a child.
 _PROGRAM = """
 import asyncio, sys

@@ -1,10 +1,12 @@
 """`manage.py up` as a person runs it: the whole system, from its first start to Ctrl-C."""
 
 import http.cookiejar
+import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -13,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -58,8 +61,9 @@ def wait_moving(part: Part, run_dir: Path, seconds: float) -> None:
     """Return when a board with rows has changed; fail with what was printed."""
     try:
         wait_until(lambda: len(board(run_dir) or b"") > 100, seconds, "a board with rows")
+        # After a restart it may be the one of the run before, until the table begins anew.
         first = board(run_dir)
-        wait_until(lambda: board(run_dir) not in {None, first}, 10, "a moving board")
+        wait_until(lambda: board(run_dir) not in {None, first}, seconds, "a moving board")
     except AssertionError as error:
         raise AssertionError(f"{error}:\n{part.output[-6000:]}") from None
 
@@ -129,9 +133,44 @@ def test_a_first_start_a_login_a_crash_a_stop_and_a_second_start(run_dir: Path) 
 
 
 def _process(pids: set[int], words: str) -> int:
+    return _processes(pids, words)[0]
+
+
+def _processes(pids: set[int], words: str) -> list[int]:
     rows = subprocess.run(("ps", "-A", "-ww", "-o", "pid=,args="), capture_output=True, text=True, check=True).stdout
-    found = [int(row.split()[0]) for row in rows.splitlines() if words in row and int(row.split()[0]) in pids]
-    return found[0]
+    return [int(row.split()[0]) for row in rows.splitlines() if words in row and int(row.split()[0]) in pids]
+
+
+def test_feed_workers_come_and_go_as_they_are_wanted_while_it_runs(run_dir: Path) -> None:
+    def want(count: int | None) -> None:
+        with sqlite3.connect(run_dir / "tapewatch.sqlite3", timeout=10) as database:
+            database.execute("UPDATE control_feedsettings SET feed_workers = ?", (count,))
+
+    def workers() -> list[int]:
+        return _processes(family(part.process.pid), " -n feed")
+
+    def stats() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(manage("stats", "--json", env=environment(run_dir)).stdout)
+        return found
+
+    with up(run_dir, *MARKET, "--workers", "2") as part:
+        page(part)
+        wait_until(lambda: part.output.count(" ready.") >= 4, 40, "two feed workers, scans and jobs")
+        first, second = workers()
+        want(3)
+        wait_until(lambda: len(workers()) == 3, 10, "a third worker")
+        part.wait_for("feed3-", 30)
+        want(1)
+        wait_until(lambda: workers() == [first], 15, "the surplus workers' end")
+        assert part.output.count("Warm shutdown") == 2
+        wait_moving(part, run_dir, 10)
+        wait_until(lambda: stats()["components"]["feed workers"] == "1 run, 1 wanted", 10, "the report")
+        # As it was started with.
+        want(None)
+        wait_until(lambda: len(workers()) == 2, 10, "the second worker again")
+        assert second not in workers()
+        for feed, terms in stats()["feeds"].items():
+            assert (terms["failed"], terms["lost"]) == (0, 0), feed
 
 
 def test_a_killed_up_takes_everything_along(run_dir: Path) -> None:

@@ -4,10 +4,13 @@ import json
 import socket
 from contextlib import ExitStack
 from pathlib import Path
+from time import time
 from typing import Any
 
 import redis
+from django.conf import settings
 
+from processors.accounts import SETTLED_TERMS, accounts
 from processors.store import Store
 from project.embedded import EmbeddedValkey
 from project.processes import free_port
@@ -27,6 +30,7 @@ class Pipeline:
             variables["CELERY_BROKER_URL"] = broker
         self.env = dict(environment(folder, **variables))
         self.store = Store(redis.Redis.from_url(valkey.url))
+        self._ttl_ms = settings.MESSAGE_TTL_MS
 
     def start(self, name: str, *arguments: str) -> Part:
         """Start a process of the project."""
@@ -76,6 +80,17 @@ class Pipeline:
         wait_until(lambda: answers(port), 20, "the web server's first answer")
         return port
 
+    def bench_feed(self, rate: int, seconds: int) -> Part:
+        """Start a feed of frames made ahead, which leaves the cores to the others; listeners started later take it."""
+        part = self.start(
+            "feed",
+            *("-m", "control.bench.feed_server", "--rate", str(rate), "--seconds", str(seconds), "--warm-up", "0"),
+            *("--feeds", "mix", "--symbols", "8000"),
+        )
+        part.wait_for('"listening"', 30)
+        self.env["MASSIVE_FEED"] = str(json.loads(part.output.splitlines()[0])["address"])
+        return part
+
     def manage(self, command: str, *arguments: str) -> str:
         """Run a management command to its end; what it printed."""
         done = manage(command, *arguments, env=self.env)
@@ -87,13 +102,14 @@ class Pipeline:
         stats: dict[str, Any] = json.loads(self.manage("stats", "--json"))
         return stats
 
+    def accounts(self, later_s: float = 0.0) -> dict[str, dict[str, int]]:
+        """The accounts by feed; `later_s` seconds ahead of the clock, what is in flight is lost already."""
+        source = self.store.source()
+        return accounts(self.store, source.id if source else "", self._ttl_ms, time() + later_s)
+
     def settled(self) -> int:
         """Events that the workers are done with."""
-        source = self.store.source()
-        if source is None:
-            return 0
-        counted = self.store.redis.hgetall(f"tw:accounts:{source.id}")
-        return sum(int(value) for name, value in counted.items() if not name.endswith(b":duplicate"))
+        return sum(terms[term] for terms in self.accounts().values() for term in SETTLED_TERMS)
 
 
 def answers(port: int) -> bool:

@@ -75,7 +75,7 @@ def test_one_bad_event_is_counted_and_its_neighbours_go_on(pipeline: Pipeline, t
     frame = [
         {**good, "q": 1},
         {"ev": "T", "p": 1.0, "s": 1, "t": 1381153800001},  # no symbol: malformed
-        {"ev": "NOI", "T": "ZZA", "t": 1381153800002},  # a type that has no feed of its own
+        {"ev": "NOI", "T": "ZZA", "t": 1381153800002},  # a type that no row is made of
         {**good, "q": 2, "p": "ten"},  # a price that is none: fails in the worker
         {**good, "q": 3, "p": 11.0, "t": 1381153800005},
     ]
@@ -86,9 +86,9 @@ def test_one_bad_event_is_counted_and_its_neighbours_go_on(pipeline: Pipeline, t
     pipeline.env["MASSIVE_SUBSCRIPTIONS"] = "T.*,NOI.*"
     stats = _play(pipeline, path, 4, "--speed", "0")
 
-    trades, unknown = stats["feeds"]["trades"], stats["feeds"]["unknown"]
+    trades, halts = stats["feeds"]["trades"], stats["feeds"]["halts"]
     assert (trades["received"], trades["malformed"], trades["processed"], trades["failed"]) == (4, 1, 2, 1)
-    assert (unknown["received"], unknown["processed"]) == (1, 1)
+    assert (halts["received"], halts["processed"]) == (1, 1)
     assert_balanced(stats)
     row = row_of(pipeline.store, "ZZA")
     assert row is not None

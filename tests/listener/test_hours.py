@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from listener.hours import in_regular_session, in_words, opens_at
+from listener.hours import in_words, opens_at, trades_steadily
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -50,9 +50,20 @@ def test_markets_with_hours_of_their_own_are_never_waited_for(market: str) -> No
     assert opens_at(at("2026-11-22 03:00:00"), market, delayed=False) is None
 
 
-def test_silence_means_something_in_the_regular_session_alone() -> None:
-    assert not in_regular_session(at("2026-11-20 09:29:59.999"), "stocks", delayed=False)
-    assert in_regular_session(at("2026-11-20 09:30:00"), "stocks", delayed=False)
-    assert not in_regular_session(at("2026-11-20 16:00:00"), "stocks", delayed=False)
-    assert in_regular_session(at("2026-11-20 16:00:00"), "stocks", delayed=True)
-    assert not in_regular_session(at("2026-11-20 12:00:00"), "crypto", delayed=False)
+@pytest.mark.parametrize(
+    ("since", "now", "market", "delayed", "steadily"),
+    [
+        ("2026-11-20 09:29:59.999", "2026-11-20 09:30:09.999", "stocks", False, False),
+        ("2026-11-20 09:30:00", "2026-11-20 09:30:10", "stocks", False, True),
+        ("2026-11-20 15:59:50", "2026-11-20 16:00:00", "stocks", False, False),
+        ("2026-11-20 15:59:50", "2026-11-20 16:00:00", "stocks", True, True),
+        ("2026-11-20 09:44:50", "2026-11-20 09:45:00", "options", True, False),
+        ("2026-11-27 12:59:50", "2026-11-27 13:00:00", "indices", False, False),
+        ("2026-11-22 02:00:00", "2026-11-22 02:00:10", "crypto", False, True),
+        ("2026-11-20 12:00:00", "2026-11-20 12:00:10", "forex", False, False),
+    ],
+)
+def test_silence_means_something_while_a_market_trades_steadily(
+    since: str, now: str, market: str, delayed: bool, steadily: bool
+) -> None:
+    assert trades_steadily(at(since), at(now), market, delayed) is steadily

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listener.events import FEED_OF
+from listener.events import FEED_OF, Batch
 from listener.sorting import SortedFrame, sort_frame
+from processors.merge_trades import merge_trades
+from processors.sessions import DayLookup
+from tests.processors.feeding import NOBODY
 
 GOOD = {"ev": "T", "sym": "ABC", "p": 1.0, "t": 1}
 
@@ -36,8 +39,8 @@ def total(result: SortedFrame) -> int:
         ({"ev": "XQ", "pair": "BTC-USD"}, "quotes"),
         ({"ev": "CA", "pair": "EUR/USD"}, "aggregate"),
         ({"ev": "C", "p": "EUR/USD", "a": 1.1, "b": 1.0}, "quotes"),
-        ({"ev": "FMV", "sym": "ABC", "fmv": 1.0}, "unknown"),
-        ({"ev": "NOI", "T": "ABC"}, "unknown"),
+        ({"ev": "FMV", "sym": "ABC", "fmv": 1.0}, "aggregate"),
+        ({"ev": "NOI", "T": "ABC"}, "halts"),
         ({"ev": "SOMETHING NEW"}, "unknown"),
         ({"ev": ""}, "unknown"),
     ],
@@ -116,7 +119,6 @@ _BROKEN = [
     *(b'{"ev":"T","sym":"A\xff"}', b'{"ev":"T","sym":"A","i":"\xff\xfe"}', b'{"ev":"T","sym":"A","i":"\xed\xa0\x80"}'),
     *(rb'{"ev":"T","sym":"\ud800"}', rb'{"ev":"T","sym":"A","i":"\ud800"}', rb'{"ev":"T","sym":"A","i":"\x"}'),
     *(b'{"ev":"T","sym":"A","x":' + _DEEP + b"}", b'{"ev":"T","sym":"A","p":' + _DEEP + b"}", _DEEP),
-    *(b'{"ev":"T","sym":"A","p":' + b"9" * 5_000 + b"}", b'{"ev":"T","sym":"A","p":1e999}'),
     *(b'{"ev":"status","message":1e999}', b'{"ev":"status","message":"\xff"}', rb'{"ev":"status","message":"\ud800"}'),
 ]
 
@@ -144,6 +146,20 @@ def test_brackets_and_commas_inside_strings_do_not_split() -> None:
     assert len(result.malformed) == 1
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"9" * 5_000])
+def test_a_number_that_is_too_large_is_for_the_worker_to_refuse(number: bytes) -> None:
+    event = b'{"ev":"T","sym":"A","t":1,"p":' + number + b"}"
+    result = sort_frame(b"[" + event + b"]")
+    assert counts(result) == {"trades": 1}
+    batch = Batch("1", "simulator:1", 1, 1, result.events["trades"])
+    assert len(merge_trades(batch, NOBODY, DayLookup()).failed) == 1
+
+
+def test_a_frame_says_how_long_it_is() -> None:
+    frame = json.dumps([GOOD, GOOD])
+    assert sort_frame(frame).size == sort_frame(frame.encode()).size == len(frame)
+
+
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -152,7 +168,7 @@ _values = st.recursive(
 _events = st.fixed_dictionaries(
     {},
     optional={
-        "ev": st.sampled_from((*FEED_OF, "status", "FMV", "")) | _values,
+        "ev": st.sampled_from((*FEED_OF, "status", "NEW", "")) | _values,
         "sym": st.text(max_size=5) | _values,
         "T": st.text(max_size=5) | _values,
         "p": _values,

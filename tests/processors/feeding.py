@@ -40,6 +40,19 @@ def bar(symbol: str, s: int, o: float, h: float, low: float, c: float, v: float 
     return {"ev": "A", "sym": symbol, "s": s, "e": s + length, **prices, "v": v, "av": 1_000, **more}
 
 
+class _Nobody:
+    """Listeners to nothing."""
+
+    def wanted(self, channel: str) -> bool:
+        return False
+
+    def any_of(self, prefix: str) -> bool:
+        return False
+
+
+NOBODY = _Nobody()
+
+
 def soon() -> int:
     """A time of receipt that is fresh for the whole of a long test, epoch milliseconds."""
     return int(time() * 1_000) + 3_600_000

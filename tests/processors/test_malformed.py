@@ -13,7 +13,7 @@ from processors import parts
 from processors.merge_trades import merge_trades
 from processors.sessions import DayLookup
 from processors.store import SAMPLES, SOURCE, Store
-from tests.processors.feeding import Event, at, bar, batch, begin, feed_in, quote, soon, terms, trade
+from tests.processors.feeding import NOBODY, Event, at, bar, batch, begin, feed_in, quote, soon, terms, trade
 
 OPEN = at("2024-03-11 09:30:00.000")
 
@@ -107,7 +107,7 @@ def test_times_are_milliseconds_whatever_their_unit(ms: int, finer: int) -> None
     assert event_ms(ms * finer + (finer - 1)) == ms
 
 
-def test_a_merge_never_holds_infinity(store: Store) -> None:
-    prepared = merge_trades(batch([trade("ABC", OPEN, 99_999_999.0, 1_000)]), store.interest, DayLookup())
+def test_a_merge_never_holds_infinity() -> None:
+    prepared = merge_trades(batch([trade("ABC", OPEN, 99_999_999.0, 1_000)]), NOBODY, DayLookup())
     assert not np.isinf(parts.figures(prepared.figures)).any()
     assert not prepared.failed

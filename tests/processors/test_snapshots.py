@@ -162,7 +162,7 @@ def test_other_markets_events_come_as_they_are(store: Store) -> None:
 
 def test_unknown_events_come_as_they_are_and_only_the_newest_are_kept(begun: Store) -> None:
     first = now_seq()
-    events = [{"ev": "FMV", "sym": "ABC", "n": number} for number in range(1_200)]
+    events = [{"ev": "NEW", "sym": "ABC", "n": number} for number in range(1_200)]
     feed_in(("unknown", batch(events[:700], seq=first)), ("unknown", batch(events[700:], seq=first + 700)))
     names = {key.decode() for key in begun.redis.scan_iter("unknown:*", count=5_000)}
     assert len(names) == 1_000

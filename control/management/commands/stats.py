@@ -1,4 +1,4 @@
-"""`manage.py stats [--json]`: where every event is, by feed; buffers, queues, and the age of the newest event."""
+"""`manage.py stats [--json] [--check]`: where every event is; buffers, queues, the newest event's age, and samples."""
 
 import json
 from argparse import ArgumentParser
@@ -8,7 +8,7 @@ import redis
 from django.core.management.base import BaseCommand, CommandError
 
 from control.selectors import Stats, system_stats
-from processors.accounts import TERMS, imbalance
+from processors.accounts import TERMS, contradictions, imbalance
 from processors.store import Store
 
 
@@ -17,6 +17,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="one line of JSON")
+        parser.add_argument("--check", action="store_true", help="fail when an event is not accounted for")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -29,6 +30,9 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(stats))
         else:
             self._show(stats)
+        problems = contradictions(stats["feeds"])
+        if options["check"] and problems:
+            raise CommandError("The accounts do not balance:\n" + "\n".join(problems))
 
     def _show(self, stats: Stats) -> None:
         feeds = stats["feeds"]
@@ -36,6 +40,7 @@ class Command(BaseCommand):
         age = stats["newest_event_age_ms"]
         self.stdout.write(f"newest     {'no event yet' if age is None else f'{age / 1_000:,.1f} s behind the clock'}")
         self.stdout.write(f"listener   {stats['components']['listener']}")
+        self.stdout.write(f"workers    {stats['components']['feed workers']}")
         self.stdout.write("")
         self.stdout.write(f"{'':16}" + "".join(f"{feed:>14}" for feed in feeds))
         for term in TERMS:
@@ -46,3 +51,21 @@ class Command(BaseCommand):
         self.stdout.write(
             f"NOT ACCOUNTED FOR: {wrong}" if wrong else "Every event is accounted for in both equations, in every feed."
         )
+        self._show_samples(stats)
+
+    def _show_samples(self, stats: Stats) -> None:
+        if stats["unknown"]:
+            self.stdout.write("\nEvents of unknown types, the newest of each:")
+        for unknown in stats["unknown"]:
+            self.stdout.write(f"  {unknown['type'] or '(none)'}: {unknown['kept']:,} kept, newest {unknown['key']}")
+            self.stdout.write(f"    {_line(unknown['sample'])}")
+        if stats["malformed"]:
+            self.stdout.write("\nEvents that could not be used, the newest of each reason:")
+        for bad in stats["malformed"]:
+            self.stdout.write(f"  {bad['feed']}: {_line(bad['reason'])}")
+            self.stdout.write(f"    {_line(bad['sample'])}")
+
+
+def _line(text: str) -> str:
+    """What a stranger sent, fit for a terminal: one line, nothing that a terminal would obey."""
+    return "".join(char if char.isprintable() else "�" for char in text[:200])

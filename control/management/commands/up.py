@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from django.db import connections
 from django.utils import timezone
 
 from control import roster, startup
+from control.feed_workers import FeedWorkers
 from control.supervisor import ProcessSpec, Supervisor
 from project import env, frontend
 from project.embedded import EmbeddedValkey
@@ -28,6 +29,8 @@ _READY_SECONDS = 120.0
 _FEED_SECONDS = 8.0
 # Until the others have started, on two cores.
 _REST_AFTER_SECONDS = 3.0
+# One a core; more than two carry what no feed sends.
+_FEED_WORKERS = min(os.cpu_count() or 1, 2)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--recording", type=Path, metavar="FILE", help="replay this recording")
         parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help="clock of feed, times real time (1)")
-        parser.add_argument("--workers", type=_count, default=2, metavar="N", help="feed workers (2)")
+        parser.add_argument(
+            "--workers",
+            type=_count,
+            default=_FEED_WORKERS,
+            metavar="N",
+            help=f"feed workers, unless the feed settings say how many ({_FEED_WORKERS})",
+        )
         parser.add_argument("--web", type=_count, default=1, metavar="N", help="web processes (1)")
         parser.add_argument("--host", default="127.0.0.1", help="address the web listens on (127.0.0.1)")
         parser.add_argument("--port", type=_port, default=8000, help="port the web listens on (8000); 0: any free one")
@@ -150,7 +159,8 @@ class Command(BaseCommand):
         for line in prepared.banner:
             supervisor.say("up", line)
         await asyncio.sleep(_REST_AFTER_SECONDS)
-        supervisor.start(roster.rest(wish))
+        supervisor.start(roster.rest(replace(wish, workers=1)))
+        await FeedWorkers(supervisor, wish).keep()
 
 
 async def _within(seconds: float, condition: Callable[[], bool], every: float) -> bool:

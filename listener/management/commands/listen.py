@@ -3,8 +3,10 @@
 import asyncio
 import signal
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from listener.service import Listener
@@ -22,15 +24,25 @@ class Command(BaseCommand):
         parser.add_argument(
             "--lossless", action="store_true", help="drop and expire nothing; wait for the workers instead"
         )
+        parser.add_argument(
+            "--record",
+            nargs="?",
+            metavar="DIR",
+            const=str(settings.RECORDINGS_DIR),
+            help="write what the feed sends to files in DIR (TAPEWATCH_RECORDINGS), until the settings switch it off",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         feed: str | None = options["feed"]
         if feed is not None and not names_a_feed(feed):
             raise CommandError(f"--feed {feed}: use real-time, delayed, or an address such as 127.0.0.1:8765.")
-        asyncio.run(self._run(feed, options["lossless"]))
+        record = Path(options["record"]).resolve() if options["record"] is not None else None
+        if record is not None and record.exists() and not record.is_dir():
+            raise CommandError(f"--record {record}: it is a file. Give a folder for the recordings.")
+        asyncio.run(self._run(Listener(app, feed, options["lossless"], record)))
 
-    async def _run(self, feed: str | None, lossless: bool) -> None:
-        task = asyncio.create_task(Listener(app, feed, lossless).run())
+    async def _run(self, listener: Listener) -> None:
+        task = asyncio.create_task(listener.run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel)
