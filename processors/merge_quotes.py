@@ -20,7 +20,8 @@ def merge_quotes(batch: Batch, listeners: Listeners) -> Merge:
     for index, quote in enumerate(quotes):
         symbol, at = quote.sym, quote.t
         rest = 0
-        if symbol not in known or not first <= at <= last:
+        kept = newest.get(symbol)
+        if (kept is None and symbol not in known) or not first <= at <= last:
             if problem := gate.problem(symbol, at):
                 merge.refuse(problem, raws[index])
                 continue
@@ -28,7 +29,6 @@ def merge_quotes(batch: Batch, listeners: Listeners) -> Merge:
         if at > newest_at:
             newest_at = at
         order = (at, rest, quote.q, index)
-        kept = newest.get(symbol)
         if kept is None or order > kept:
             newest[symbol] = order
     merge.applied = len(batch.events) - len(merge.failed)

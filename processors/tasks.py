@@ -1,5 +1,6 @@
 """The Celery tasks: edges of a few lines. One feed task a queue; the scan tick; reference data."""
 
+import gc
 import logging
 from collections.abc import Callable
 from time import sleep, time
@@ -7,7 +8,7 @@ from typing import Any
 
 import redis
 from celery import Task, shared_task
-from celery.signals import task_revoked
+from celery.signals import task_revoked, worker_ready
 from django.conf import settings
 from django.db import DatabaseError
 
@@ -140,6 +141,13 @@ FEED_TASKS = {
     "news": process_news,
     "unknown": process_unknown,
 }
+
+
+@worker_ready.connect
+def leave_the_code_alone(**kwargs: Any) -> None:
+    """Keep the garbage collector from going through everything that was imported, which lasts as long as the worker."""
+    gc.collect()
+    gc.freeze()
 
 
 @task_revoked.connect
