@@ -16,6 +16,7 @@ local LATEST = 26
 local EXTREMES, SETTLED = 14, 20
 local BETWEEN, MOST_BETWEEN = 'between', 3600
 local LIFE_S = 345600
+local EMPTY = string.rep('\0', SLOT_BYTES * SLOTS)
 local NO_LATEST = string.rep(pack('<d', NAN), 9)
 -- As texts, so that none is written out for every bar.
 local CHUNK, OFFSET = {}, {}
@@ -56,9 +57,10 @@ local function replaces(old, row, session, receipt, high, low)
     old_receipt > 0 and ((old_high == row[j] and high < old_high) or (old_low == row[j + 1] and low > old_low))
 end
 
+-- A chunk has its whole length at once: one that grew with each bar would be moved about in memory with each.
 local function begin_chunk(key, number, row)
   raise_by(row, SETTLED, redis.call('GET', key) or '')
-  redis.call('SET', key, pack(HEAD, number, row[1]), 'EX', LIFE_S)
+  redis.call('SET', key, pack(HEAD, number, row[1]) .. EMPTY, 'EX', LIFE_S)
 end
 
 -- Bars that begin between two slots are not Massive's own: they have places beside the ring, so many a symbol.
