@@ -32,6 +32,11 @@ _RABBITMQ_FILES = {
 }
 
 
+# A merge allocates and frees some ten thousand small texts; glibc keeps only seven of a size at hand. With all of them
+# at hand a merge costs the server a sixth less. Other C libraries know nothing of it.
+_VALKEY_ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=65535"}
+
+
 class EmbeddedValkey:
     """A Valkey server of our own: on a unix socket (`path` given), else on a free port of the loopback interface.
 
@@ -69,6 +74,11 @@ class EmbeddedValkey:
         return self.url.replace("unix://", "redis+socket://", 1)
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Variables that its command is to be started with, beside our own."""
+        return dict(_VALKEY_ENVIRONMENT)
+
+    @property
     def pid(self) -> int | None:
         return self._daemon.pid
 
@@ -95,7 +105,7 @@ class EmbeddedValkey:
             *("--dir", str(self._folder), "--save", "", "--loglevel", "warning"),
             *("--appendonly", "yes" if self._persist else "no", "--appendfsync", "everysec"),
             # At full rate the file grows by some 25 MB a second: written anew at 64 MB, it would be every few seconds.
-            *("--auto-aof-rewrite-min-size", "512mb"),
+            *("--auto-aof-rewrite-min-size", "512mb", "--rdbcompression", "no"),
             *("--maxmemory", self._maxmemory, "--maxmemory-policy", "noeviction"),
             *("--client-output-buffer-limit", "pubsub", "64mb", "32mb", "60"),
         )
@@ -130,7 +140,7 @@ class EmbeddedValkey:
             ServiceUnavailable: it cannot start; the message has the last lines of its log.
         """
         self.prepare()
-        self._daemon.start(self.command())
+        self._daemon.start(self.command(), os.environ | self.environment)
         self.wait_ready()
 
     def wait_ready(self) -> None:

@@ -145,7 +145,7 @@ class Command(BaseCommand):
     async def _bring_up(self, supervisor: Supervisor, prepared: Prepared) -> None:
         if prepared.valkey is not None:
             valkey = prepared.valkey
-            supervisor.start([ProcessSpec("valkey", valkey.command(), stops_last=True)])
+            supervisor.start([ProcessSpec("valkey", valkey.command(), valkey.environment, stops_last=True)])
             if not await _within(_READY_SECONDS, valkey.ready, every=0.02):
                 raise ServiceUnavailable("The embedded Valkey does not start: see its lines above.")
         wish = prepared.wish
