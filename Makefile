@@ -8,6 +8,9 @@ NPM := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm --prefix widgets/frontend --silen
 RUNTIME := $(VENV)/.requirements
 DEVELOPMENT := $(VENV)/.requirements-dev
 
+# Two tests at a time: most of them wait for processes that they started.
+IN_PARALLEL := --ds=tests.settings --numprocesses=2 --dist=loadgroup --no-loadscope-reorder
+
 .PHONY: run setup test check check-style check-types check-frontend format clean
 
 run: $(RUNTIME)
@@ -16,7 +19,7 @@ run: $(RUNTIME)
 setup: $(RUNTIME)
 
 test: $(DEVELOPMENT)
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest $(IN_PARALLEL) $(ARGS)
 
 check: check-style check-types check-frontend
 

@@ -19,6 +19,25 @@ from tests import independent
 if settings.SETTINGS_MODULE != "tests.settings":
     pytest.exit(f"DJANGO_SETTINGS_MODULE is {settings.SETTINGS_MODULE}: unset it, tests have their own.", returncode=4)
 
+def _flushes(item: pytest.Item) -> bool:
+    """Whether a test leaves the database without what migrations put there."""
+    mark = item.get_closest_marker("django_db")
+    return "transactional_db" in getattr(item, "fixturenames", ()) or bool(mark and mark.kwargs.get("transaction"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell the parallel run what stays together, in which order: a file's tests, and last those that flush.
+
+    A RabbitMQ that was given serves one test at a time.
+    """
+    items.sort(key=_flushes)
+    given = "TEST_AMQP_URL" in os.environ
+    for item in items:
+        shares_a_broker = given and "rabbitmq" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("broker" if shares_a_broker else f"{item.path}:{_flushes(item)}"))
+
+
 _REAL_DAY = BASE_DIR.parent / "shared" / "recordings" / "2013-10-07.ndjson.gz"
 
 
