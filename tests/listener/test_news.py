@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from listener import news
+from listener import news, polling
 from listener.news import NewsSource
 
 START = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
@@ -108,7 +108,7 @@ async def _collect(server: NewsServer, until: Callable[[list[str]], Awaitable[bo
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(news, "_EVERY_S", 0.02)
-    monkeypatch.setattr(news, "_AFTER_REFUSAL_S", 0.02)
+    monkeypatch.setattr(polling, "_AFTER_REFUSAL_S", 0.02)
 
 
 async def test_each_article_comes_once_the_last_day_first(server: NewsServer) -> None:
@@ -208,7 +208,7 @@ async def test_a_refusal_is_told_in_a_line_without_the_key(
         while len(server.asked) < 3:
             await asyncio.sleep(0.01)
     assert source.problem == "429 too many requests of …"
-    assert [record.name for record in caplog.records].count("listener.news") == 1
+    assert [record.name for record in caplog.records].count("listener.polling") == 1
     assert KEY not in caplog.text
     server.refuse = 0
     async with asyncio.timeout(10):
@@ -242,10 +242,9 @@ def _in(seconds: float) -> str:
 def test_the_pause_is_what_the_vendor_asks_for_within_reason(
     monkeypatch: pytest.MonkeyPatch, retry_after: str | float | None, least: float, most: float
 ) -> None:
-    monkeypatch.setattr(news, "_EVERY_S", 15.0)
-    monkeypatch.setattr(news, "_AFTER_REFUSAL_S", 60.0)
+    monkeypatch.setattr(polling, "_AFTER_REFUSAL_S", 60.0)
     header = _in(retry_after) if isinstance(retry_after, float) else retry_after
-    assert least <= news.pause_after(header) <= most
+    assert least <= polling.pause_after(header, least=15.0) <= most
 
 
 @pytest.mark.parametrize(

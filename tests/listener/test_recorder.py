@@ -22,7 +22,6 @@ from listener.simulator.recorded import RecordedMarket
 from listener.sorting import sort_frame
 from processors.reference import REFERENCE_COLUMNS, ReferenceState
 from processors.store import REFERENCE, REFERENCE_STATE, Source, Store
-from project.embedded import EmbeddedValkey
 from tests.processors.feeding import at
 from tests.services import wait_until
 
@@ -307,11 +306,6 @@ def test_a_file_is_no_folder_for_recordings(tmp_path: Path) -> None:
     (tmp_path / "day.ndjson").touch()
     with pytest.raises(CommandError, match=r"--record .*day\.ndjson: it is a file"):
         call_command("listen", record=str(tmp_path / "day.ndjson"))
-
-
-@pytest.fixture
-def store(valkey: EmbeddedValkey) -> Store:
-    return Store()
 
 
 def _old(folder: Path, name: str, size: int, days: float) -> None:

@@ -23,7 +23,6 @@ from processors.accounts import accounts
 from processors.status import FeedState, status_message
 from processors.store import Source, Store
 from project.celery import app
-from project.embedded import EmbeddedValkey
 from tests.listener.feed_server import sends_raw, serving, status
 
 _LOOKS_EVERY_S = service._LOOK_EVERY_S
@@ -37,11 +36,6 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks at its settings, and says what it does, five times as often."""
     monkeypatch.setattr(service, "_LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(service, "_REPORT_EVERY_S", 0.1)
-
-
-@pytest.fixture
-def store(valkey: EmbeddedValkey) -> Store:
-    return Store()
 
 
 @asynccontextmanager
