@@ -54,6 +54,7 @@ def feed_environment(wish: Wish) -> dict[str, str]:
         "MASSIVE_API_KEY": "",
         "POLYGON_API_KEY": "",
         "MASSIVE_REST_URL": "",
+        "TRADE_HALTS_URL": "",
     }
 
 
@@ -110,7 +111,7 @@ def _scans(wish: Wish) -> ProcessSpec:
 
 
 def _jobs(wish: Wish) -> ProcessSpec:
-    return _worker(wish, "jobs", "--pool", "prefork", "--concurrency", "1", "-Q", queues.JOBS)
+    return _worker(wish, "jobs", "--pool", "prefork", "--concurrency", "2", "-Q", queues.JOBS)
 
 
 def _beat(wish: Wish) -> ProcessSpec:

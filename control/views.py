@@ -30,8 +30,10 @@ def _token(request: HttpRequest) -> str:
 @never_cache
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The dashboard for whoever is logged in, with the WebSocket's address and a token for its handshake."""
-    boards = Scanner.objects.filter(enabled=True).values(
-        "slug", "name", "description", "columns", "order_by", "descending", "limit"
+    boards = (
+        Scanner.objects.visible_to(request.user)
+        .filter(enabled=True)
+        .values("slug", "name", "description", "columns", "order_by", "descending", "limit")
     )
     page: dict[str, Any] = {
         "wds_url": settings.WDS_URL,

@@ -7,6 +7,8 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from listener.hours import DELAY
+
 # The feeds that Massive names, by the words that settings use.
 HOSTS: Final = {"real-time": "socket.massive.com", "delayed": "delayed.massive.com"}
 # Channels that are never quiet while a whole market trades. Minute bars and auctions are, so they prove nothing.
@@ -64,6 +66,7 @@ class SourceInfo(msgspec.Struct, frozen=True):
     clock: int
     speed: float
     lossless: bool
+    trade_halts: str = ""
 
 
 class ServerTroubled(Exception):
@@ -76,7 +79,8 @@ class ServerTroubled(Exception):
 
 def live_source(address: FeedAddress) -> SourceInfo:
     """The source of a market that is live: the same whenever the same feed of the same market is read."""
-    return SourceInfo(f"live:{address.market}:{address.feed}", "live", int(time() * 1_000), 1.0, lossless=False)
+    clock = int((time() - (DELAY.total_seconds() if address.is_delayed else 0)) * 1_000)
+    return SourceInfo(f"live:{address.market}:{address.feed}", "live", clock, 1.0, lossless=False)
 
 
 async def source_of(address: FeedAddress, timeout_s: float) -> SourceInfo:

@@ -32,6 +32,7 @@ ROUTES: Final[dict[str, Route]] = {
     **dict.fromkeys(("Q", "XQ", "C"), Route("quotes", "quotes")),
     "XL2": Route("quotes", "book"),
     "LULD": Route("halts", "luld"),
+    "HALT": Route("halts", "halt"),  # of our own making: see `TradeHalt`
     "NOI": Route("halts", "noi"),
 }
 FEED_OF: Final[dict[str, str]] = {event_type: route.feed for event_type, route in ROUTES.items()}
@@ -151,7 +152,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
     as_: Shares | None = msgspec.field(name="as", default=None)
 
 
-class Luld(msgspec.Struct, frozen=True, gc=False):
+class Luld(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="LULD"):
     """Price bands and halts (`LULD`); its ticker is `T`, its time nanoseconds."""
 
     T: str
@@ -160,6 +161,28 @@ class Luld(msgspec.Struct, frozen=True, gc=False):
     h: float | None = None
     l: float | None = None  # noqa: E741 - Massive's name
     i: list[int] | None = None
+
+
+class TradeHalt(msgspec.Struct, frozen=True, gc=False, tag_field="ev", tag="HALT"):
+    """A halt on any exchange as Nasdaq Trader lists it (`HALT`): no event of Massive's, see `listener.trade_halts`.
+
+    Attributes:
+        sym: The symbol.
+        t: When trading stopped, epoch milliseconds, like the times below.
+        reason: Nasdaq Trader's code, such as `LUDP`.
+        resume_quote_at: When quoting resumes, once that is known.
+        resume_at: When trading resumes, once that is known.
+        pause_price: The price that a volatility pause was called at.
+        market: The listing exchange, in Nasdaq Trader's words.
+    """
+
+    sym: str
+    t: Time
+    reason: str = ""
+    resume_quote_at: Time | None = None
+    resume_at: Time | None = None
+    pause_price: MaybePrice | None = None
+    market: str = ""
 
 
 def event_ms(t: int) -> int:

@@ -17,12 +17,13 @@ import msgspec
 from listener.recorder import MOST_ARTICLES, Recorder
 from listener.recording_folder import Keep
 from listener.sorting import SortedFrame
-from processors.reference import REFERENCE_COLUMNS, ReferenceState, reference_state
+from processors.reference import REFERENCE_COLUMNS, REFERENCE_TEXTS, ReferenceState, reference_state
 from processors.store import REFERENCE, Source, Store
 
 _STOP_TIMEOUT_S: Final = 2.0
 
-_decode_row = msgspec.msgpack.Decoder(list[float]).decode
+_FIELDS: Final = (*REFERENCE_COLUMNS, *REFERENCE_TEXTS)
+_decode_row = msgspec.msgpack.Decoder(list[float | str | None]).decode
 
 
 class FeedRecording:
@@ -118,11 +119,17 @@ class FeedRecording:
         if recorder is None or source is None:
             return
         state = reference_state(self._store)
-        if state is None or state == self._known or state.source != source.id or not state.symbols:
+        if state is None or state.source != source.id or not state.symbols:
+            return
+        known = self._known
+        # It comes piece by piece: what counts is all that comes at once. A replay begins with the first that it finds.
+        if not state.settled and (known is not None or not state.waits_until):
+            return
+        if known is not None and (known.day, known.loaded_at) == (state.day, state.loaded_at):
             return
         rows = {
             symbol.decode(): {
-                name: value for name, value in zip(REFERENCE_COLUMNS, _decode_row(row), strict=True) if isfinite(value)
+                name: value for name, value in zip(_FIELDS, _decode_row(row), strict=True) if _is_known(value)
             }
             for symbol, row in self._store.redis.hgetall(REFERENCE).items()
         }
@@ -142,3 +149,7 @@ class FeedRecording:
     def report(self) -> dict[str, Any] | None:
         """The recorder's report, or None when it is off."""
         return asdict(self._recorder.report()) if self._recorder is not None else None
+
+
+def _is_known(value: float | str | None) -> bool:
+    return isfinite(value) if isinstance(value, float) else value is not None

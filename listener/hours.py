@@ -8,7 +8,7 @@ from processors.sessions import NEW_YORK, next_bell, session_at
 # Five minutes around the trading day: the connection stands before the first print and outlasts late corrections.
 _MARGIN: Final = timedelta(minutes=5)
 # The delayed feed runs a quarter of an hour behind.
-_DELAY: Final = timedelta(minutes=15)
+DELAY: Final = timedelta(minutes=15)
 # Those that follow the New York Stock Exchange's days; the others keep hours of their own and are never waited for.
 _EXCHANGE_MARKETS: Final = frozenset({"stocks", "options", "indices"})
 # Of the others, those that never rest. Currencies and futures have weekends, breaks and holidays that no calendar here
@@ -26,7 +26,7 @@ def opens_at(now: datetime, market: str, delayed: bool) -> datetime | None:
     """
     if market not in _EXCHANGE_MARKETS:
         return None
-    late = _DELAY if delayed else timedelta()
+    late = DELAY if delayed else timedelta()
     shown = now - late
     if any(session_at(_ms(moment))[0] is not None for moment in (shown - _MARGIN, shown, shown + _MARGIN)):
         return None
@@ -37,7 +37,7 @@ def trades_steadily(since: datetime, now: datetime, market: str, delayed: bool) 
     """Whether so much trades all the time between two moments that silence means a fault."""
     if market in _RESTLESS_MARKETS:
         return True
-    late = _DELAY if delayed else timedelta()
+    late = DELAY if delayed else timedelta()
     return market in _EXCHANGE_MARKETS and all(
         session_at(_ms(moment - late))[1] == "regular" for moment in (since, now)
     )

@@ -5,7 +5,6 @@ import logging
 import os
 import secrets
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from time import time
 
@@ -18,16 +17,17 @@ from django.db import DatabaseError
 from control.models import FeedSettings
 from listener.address import SourceInfo
 from listener.batching import BatchLimits, Buffer
+from listener.beside import BesideStream
 from listener.dispatch import ListenerAccounts, Publisher
 from listener.feed import FeedConnection, Patience, Report, State
 from listener.feed_recording import FeedRecording
+from listener.gap_marks import GapMarks
 from listener.lease import Lease
-from listener.news import NewsSource
 from listener.recording_folder import Keep
 from listener.sorting import SortedFrame, sort_frame
 from listener.wishes import OFF, Wish, read_wish, wish_of
 from processors import store as keys
-from processors.reference import refresh_soon, rest_url
+from processors.reference import refresh_soon
 from processors.store import LISTENER_STATE, Source, Store
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Listener:
         self._buffer: Buffer | None = None
         self._publisher: Publisher | None = None
         self._source: Source | None = None
+        self._gaps = GapMarks(self._store)
         self._lossless = lossless
         self._malformed: list[tuple[str, str, str]] = []
         self._shown: Report | None = None
@@ -83,9 +84,7 @@ class Listener:
         self._ended = False
         keep = Keep(settings.RECORDINGS_MAX_GB * 2**30, settings.RECORDINGS_MAX_DAYS)
         self._recording = FeedRecording(self._store, record or settings.RECORDINGS_DIR, keep, on=record is not None)
-        self._news: NewsSource | None = None
-        self._news_task: asyncio.Task[None] | None = None
-        self._news_of = ""
+        self._beside = BesideStream(self._on_polled)
         self._run_id = f"{int(time())}-{os.getpid()}-{secrets.token_hex(2)}"
 
     async def run(self) -> None:
@@ -102,8 +101,7 @@ class Listener:
             for task in ended:
                 task.result()
         finally:
-            if self._news_task is not None:
-                tasks.add(self._news_task)
+            tasks.update(self._beside.stop())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,7 +154,7 @@ class Listener:
     async def _serve(self, wish: Wish) -> None:
         """Do what is wanted until something else is, or another listener leads."""
         if not wish.enabled:
-            self._stop_news()
+            self._beside.stop()
             self._idle = self._idle.then(State.STOPPED, OFF)
             await self._changed.wait()
             return
@@ -176,7 +174,7 @@ class Listener:
                 task.cancel()
             await asyncio.gather(serving, changed, return_exceptions=True)
             if not self._leads:
-                self._stop_news()
+                self._beside.stop()
 
     async def _follow_wishes(self) -> None:
         while True:
@@ -237,8 +235,7 @@ class Listener:
         if self._publisher is None or lossless != self._lossless:
             await self._start_publisher(lossless)
         assert self._buffer is not None  # noqa: S101 - _start_publisher made it
-        if self._news_task is None or self._news_of != source.id:
-            self._start_news(source)
+        self._beside.begin(info, self._wish.address)
         self._buffer.begin_source(source.id)
         self._recording.begin_source(source)
         if is_new:
@@ -266,30 +263,18 @@ class Listener:
         )
         self._publisher.start()
 
-    def _start_news(self, source: Source) -> None:
-        """Poll the news of a source that has just begun, and no longer that of the one before."""
-        self._stop_news()
-        self._news_of = source.id
-        address = self._wish.address
-        if address.market != "stocks":
-            return
-        since = datetime.fromtimestamp(source.clock / 1_000, UTC)
-        self._news = NewsSource(address.key, rest_url(address.feed), since, self._on_articles)
-        self._news_task = asyncio.create_task(self._news.run())
-
-    def _stop_news(self) -> None:
-        if self._news_task is not None:
-            self._news_task.cancel()
-            self._news = self._news_task = None
-
-    async def _on_articles(self, articles: list[msgspec.Raw]) -> None:
+    async def _on_polled(self, feed: str, events: list[msgspec.Raw]) -> None:
         # The source has marked them as delivered: they wait for their way to be open.
         while not self._lease.held or (self._publisher is not None and self._publisher.health.broker_error):
             await asyncio.sleep(_RENEW_EVERY_S)
         received_at = int(time() * 1_000)
-        self._recording.articles(articles, received_at)
+        polled = SortedFrame(events={feed: events})
+        if feed == "news":
+            self._recording.articles(events, received_at)
+        else:
+            self._recording.frame(msgspec.json.encode(events), polled, received_at)
         if self._buffer is not None:
-            self._buffer.add(SortedFrame(events={"news": articles}), received_at)
+            self._buffer.add(polled, received_at)
 
     async def _on_frame(self, frame: str | bytes, received_at: int) -> None:
         buffer = self._buffer
@@ -306,6 +291,7 @@ class Listener:
         if result.malformed and len(self._malformed) < _SAMPLES_A_REPORT:
             self._malformed += [(bad.feed, bad.reason, bad.sample) for bad in result.malformed[:_SAMPLES_A_REPORT]]
         buffer.add(result, received_at)
+        self._gaps.hear(frame, received_at)
         self._recording.frame(frame, result, received_at)
         while self._lossless and (buffer.full or self._recording.behind):
             await asyncio.sleep(0.001)
@@ -330,7 +316,9 @@ class Listener:
         """Make a source the present one, after which no report brings an earlier one back; whether it is new."""
         with self._writing:
             self._source = source
-            return self._store.declare_source(source)
+            is_new = self._store.declare_source(source)
+            self._gaps.connecting(source, is_new)
+            return is_new
 
     def _write_report(self, report: Report, last: bool = False) -> None:
         """State, samples of what was malformed, and the source again: a cache that was lost learns it anew.
@@ -345,7 +333,9 @@ class Listener:
                 present = self._store.source()
                 # Declared over another's, it clears a table: only who leads at this very moment may do that.
                 if present is None or present.id == self._source.id or self._lease.renew():
-                    self._store.declare_source(self._source)
+                    if self._store.declare_source(self._source):
+                        self._gaps.cache_lost(self._source)
+                    self._gaps.write()
             self._store.redis.set(LISTENER_STATE, msgspec.json.encode(self._content(report)), px=_REPORT_LIFE_MS)
             malformed, self._malformed = self._malformed, []
         for feed, reason, sample in malformed:
@@ -357,8 +347,8 @@ class Listener:
         running = report.state is not State.STOPPED
         if running and self._publisher is not None and self._publisher.health.broker_error:
             reasons.append(f"Publishing waits for the broker: {self._publisher.health.broker_error.removesuffix('.')}.")
-        if running and self._news is not None and self._news.problem:
-            reasons.append(f"News cannot be loaded ({self._news.problem}).")
+        if running:
+            reasons += self._beside.problems()
         if self._wish_problem:
             reasons.append(f"The settings cannot be read, the last ones stand ({self._wish_problem}).")
         if recording := self._recording.sentence():
@@ -373,4 +363,5 @@ class Listener:
             "buffered_bytes": self._buffer.buffered_bytes() if self._buffer else 0,
             "lossless": self._lossless,
             "recording": self._recording.report(),
+            "trade_halts": self._beside.halts_report(),
         }

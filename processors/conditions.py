@@ -1,12 +1,23 @@
 """Which trades count: the consolidated update rules of the US tapes, by Massive's condition ids.
 
 Source: Massive's `/v3/reference/conditions`, `update_rules.consolidated`, which restate the CTA and UTP plans' tables
-of sale conditions. The table is built in, so that a trade can be judged before reference data is loaded. A condition
-that is not listed here updates everything, as a regular sale does.
+of sale conditions. The table is built in, so that a trade can be judged before reference data is loaded; what the
+vendor says of a condition then goes before it. A condition that neither knows updates everything, as a regular sale.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from processors.store import Store
+
+# Update rules as the vendor gave them last: JSON, id → [high and low, open and close, volume].
+CONDITIONS: Final = "tw:conditions"
+_REFRESH_S: Final = 60.0
 
 
 class UpdateRule(NamedTuple):
@@ -44,7 +55,7 @@ UPDATE_RULES: dict[int, UpdateRule] = {
 }
 
 
-def update_rule(conditions: Iterable[int], rules: dict[int, UpdateRule] = UPDATE_RULES) -> UpdateRule:
+def update_rule(conditions: Iterable[int], rules: Mapping[int, UpdateRule] = UPDATE_RULES) -> UpdateRule:
     """The rule of a trade: it updates a figure only if each of its conditions lets it.
 
     Args:
@@ -59,3 +70,48 @@ def update_rule(conditions: Iterable[int], rules: dict[int, UpdateRule] = UPDATE
             open_close = open_close and rule.updates_open_close
             volume = volume and rule.updates_volume
     return UpdateRule(high_low, open_close, volume)
+
+
+class _Loaded:
+    """The rules that this process goes by, and when it last looked for newer ones."""
+
+    def __init__(self) -> None:
+        self.raw: bytes | None = None
+        self.rules: Mapping[int, UpdateRule] = UPDATE_RULES
+        self.looked = -_REFRESH_S
+
+
+_loaded: Final = _Loaded()
+
+
+@lru_cache(maxsize=4_096)
+def rule_of(conditions: tuple[int, ...]) -> UpdateRule:
+    """The rule of a trade by the vendor's table, as far as this process has read it (`refresh_rules`)."""
+    return update_rule(conditions, _loaded.rules)
+
+
+def refresh_rules(store: "Store") -> None:
+    """Read the vendor's table, unless it was looked for within the last minute. Called once a batch.
+
+    Raises:
+        redis.RedisError: The cache cannot be reached.
+    """
+    now = monotonic()
+    if now - _loaded.looked < _REFRESH_S:
+        return
+    raw = store.redis.get(CONDITIONS)
+    _loaded.looked = now
+    if raw == _loaded.raw:
+        return
+    _loaded.raw = raw
+    _loaded.rules = UPDATE_RULES | (msgspec.json.decode(raw, type=dict[int, UpdateRule]) if raw else {})
+    rule_of.cache_clear()
+
+
+def keep_rules(store: "Store", rules: Mapping[int, UpdateRule]) -> None:
+    """Keep the vendor's table for every process.
+
+    Raises:
+        redis.RedisError: The cache cannot be reached.
+    """
+    store.redis.set(CONDITIONS, msgspec.json.encode(rules))

@@ -1,143 +1,248 @@
-"""The scanner engine: at each tick reads what changed, ranks every board, and publishes them with the system's status.
+"""The scanner engine: at each tick reads what changed, ranks the boards that are due, and publishes them with alerts.
 
-One engine at a time holds a lease, and the publishing script checks it again, so that two never publish for the same
-moment. A tick reads the rows that changed since the last one; an engine that has just taken over reads them all.
+One engine at a time holds a lease; what it writes is fenced by the publishing script (lua/publish.lua), so that a tick
+is published whole or not at all. An engine that comes next reads what the last one published, and goes on from there.
 """
 
 import logging
 import secrets
+from collections.abc import Callable
 from functools import lru_cache
-from time import time
-from typing import Any
+from time import monotonic, perf_counter, time
+from typing import Final
 
 import msgspec
+import numpy as np
 import polars as pl
+import redis
 from django.db import DatabaseError
 
-from control.models import Scanner
 from processors import store as keys
-from processors.reference import ReferenceState, reference_state
-from processors.rows import is_complete
-from processors.scan import Board, ExpressionError
-from processors.sessions import session_at
-from processors.status import status_message
+from processors.alerts import AlertRules
+from processors.bar_messages import BarMessages
+from processors.board_messages import EncodedRows, Message, delta_channel
+from processors.boards import Ranking, ScanSet
+from processors.changes import Changes
+from processors.moment import Moment
+from processors.publishing import LEASE_MS, Edition, Publisher, Standing
+from processors.rows import moment_of
+from processors.status import ScansState, status_message
 from processors.store import Source, Store, default_store
 from processors.table import SymbolTable
+from processors.ticks import Rules, Timetable, read_rules
+from processors.volume_profile import default_profile
 
 log = logging.getLogger(__name__)
 
-_LEASE_MS = 3_000
-_BOARD_LIFE_MS = 3 * 86_400_000
-_STATUS_LIFE_MS = 10_000
+_STATUS_S: Final = 1.0
+_STATUS_LIFE_MS: Final = 10_000
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Engine:
-    """State between ticks: the rows in memory, and how far they are read."""
+    """State between ticks: the rows in memory, how far they are read, and what was published last.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    Args:
+        store: The cache.
+        now: A clock in seconds that never goes back, for boards' ticks.
+        rules: Gives the rules as they stand; it may raise `DatabaseError`.
+
+    Attributes:
+        laps: How long each step of the last tick took, in seconds.
+    """
+
+    def __init__(
+        self, store: Store, now: Callable[[], float] = monotonic, rules: Callable[[], Rules] = read_rules
+    ) -> None:
+        self.laps: dict[str, float] = {}
+        self._lap_began = 0.0
+        self._store, self._now, self._read_rules = store, now, rules
         self._token = secrets.token_hex(8)
+        self._publisher = Publisher(store, self._token)
         self._table = SymbolTable()
         # The source and when it began: after the cache was lost the same one begins again, with a version of its own.
         self._source = ("", 0)
-        self._cursor = 0
-        self._reference: ReferenceState | None = None
-        self._boards: dict[str, tuple[tuple[Any, ...], Board]] = {}
+        self._version = 0
+        # None: another engine may have published meanwhile, so that what it left has to be read first.
+        self._standing: Standing | None = None
+        self._rules, self._scans, self._alerts = Rules(), ScanSet.compile(()), AlertRules(())
+        self._timetable = Timetable()
+        self._bars = BarMessages()
         self._failing: dict[str, str] = {}
+        self._slow: set[str] = set()
+        self._longest_s = 0.0
+        self._status_at = 0.0
 
     def tick(self) -> bool:
         """Read, rank, publish.
 
         Returns:
-            Whether this engine holds the lease and published.
+            Whether this engine had the turn, and published what there was.
         """
-        store = self._store
-        if not store.hold_lease(keys.SCANS_LEASE, self._token, _LEASE_MS):
-            # Another engine's turn: what is kept here grows old, so a later turn starts from nothing.
-            self._source = ("", 0)
-            return False
-        source = store.source()
-        if source is None:
-            return False
-        symbols = self._read(source)
-        day, session = session_at(source.market_clock)
-        rows = self._table.rows(day, session, is_complete(source, day))
-        shown = set(self._boards)
-        messages: list[tuple[str, int, bytes]] = []
-        for board in self._current_boards():
-            try:
-                ranked = board.run(rows).to_dicts()
-            except pl.exceptions.PolarsError as error:
-                self._report(board.slug, str(error))
-                continue
-            self._failing.pop(board.slug, None)
-            messages.append((f"scanners:{board.slug}", _BOARD_LIFE_MS, _encode(ranked)))
-        # Nobody keeps looking at what a scanner showed before it was switched off, deleted or broken.
-        messages += [(f"scanners:{slug}", _BOARD_LIFE_MS, b"[]") for slug in sorted(shown - set(self._boards))]
-        messages += self._quotes(symbols, rows)
-        listener = store.redis.get(keys.LISTENER_STATE)
-        messages.append((keys.STATUS, _STATUS_LIFE_MS, _encode(status_message(source, listener, time() * 1_000))))
-        return store.publish_boards(self._token, source.id, messages)
-
-    def _read(self, source: Source) -> list[bytes]:
-        """Bring the table up to date; the symbols that changed."""
-        if (source.id, source.since) != self._source:
-            self._table, self._cursor, self._reference = SymbolTable(), 0, None
-            self._source = (source.id, source.since)
-        version, symbols = self._store.changed_since(self._cursor)
-        if version < self._cursor:
-            # The cache came back without its last moments: what was seen of them may come again as another version.
-            version, symbols = self._store.changed_since(0)
-        known = len(self._table)
-        self._table.put(symbols, self._store.read_parts(symbols))
-        self._cursor = version
-        state = reference_state(self._store)
-        if state is not None and state.source == source.id and (state != self._reference or len(self._table) > known):
-            self._table.put_reference(self._store.redis.hgetall(keys.REFERENCE))
-            self._reference = state
-        return symbols
-
-    def _current_boards(self) -> list[Board]:
-        """The enabled scanners, compiled when they are new or changed; one that cannot be used is reported by name."""
+        began = self._lap_began = perf_counter()
+        self.laps, published = {}, False
         try:
-            scanners: list[Any] = list(
-                Scanner.objects.filter(enabled=True).values_list(
-                    "slug", "where", "order_by", "descending", "limit", named=True
-                )
-            )
+            published = self._tick()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            log.warning("cache unreachable, no boards meanwhile: %s", error)
+        finally:
+            if not published:
+                # Another engine may have the turn now, or what was to be published may have been, unheard.
+                self._standing = None
+        self._longest_s = max(self._longest_s, perf_counter() - began)
+        return published
+
+    def _tick(self) -> bool:
+        if not self._store.hold_lease(keys.SCANS_LEASE, self._token, LEASE_MS):
+            return False
+        source = self._store.source()
+        now = self._now()
+        if source is None:
+            self._source = ("", 0)
+            self._standing = self._publisher.standing()
+            return self._published("", Edition(self._status(None, now)))
+        self._lap("lease")
+        changes = self._read(source)
+        self._lap("reading")
+        if self._standing is None:
+            self._standing = self._publisher.standing()
+            self._timetable.all_due()
+        self._follow_rules()
+        self._lap("rules")
+        edition = self._edition(self._standing, source, changes, now)
+        edition.messages += self._bars.of(self._store, changes)
+        edition.messages += self._status(source, now)
+        published = self._published(source.id, edition)
+        self._lap("publishing")
+        return published
+
+    def _published(self, source_id: str, edition: Edition) -> bool:
+        assert self._standing is not None  # noqa: S101 - the tick has read it
+        if not edition.changes(self._standing.state):
+            return True
+        return self._publisher.publish(source_id, self._standing, edition)
+
+    def _read(self, source: Source) -> Changes:
+        """Bring the table up to date; what changed."""
+        known, self._source = self._source, ("", 0)
+        if known != (source.id, source.since):
+            self._table, self._version, self._standing = SymbolTable(), 0, None
+        changes = self._store.changes_since(self._version)
+        if changes.version < self._version:
+            # The cache came back without its last moments: what was seen of them may come again as another version.
+            self._table = SymbolTable()
+            changes = self._store.changes_since(0)
+        self._table.put_changes(self._store, changes)
+        # Only now: what fails half-way has to be read from the beginning.
+        self._source, self._version = (source.id, source.since), changes.version
+        return changes
+
+    def _follow_rules(self) -> None:
+        """Take the rules as they stand, compiled when one is new or changed."""
+        try:
+            rules = self._read_rules()
         except DatabaseError as error:
             log.warning("scanners cannot be read, the last ones stay: %s", error)
-            return [board for _, board in self._boards.values()]
-        boards: dict[str, tuple[tuple[Any, ...], Board]] = {}
-        for scanner in scanners:
-            kept = self._boards.get(scanner.slug)
-            if kept is not None and kept[0] == tuple(scanner):
-                boards[scanner.slug] = kept
-                continue
-            try:
-                boards[scanner.slug] = (tuple(scanner), Board.compile(*scanner))
-            except ExpressionError as error:
-                self._report(scanner.slug, str(error))
-        self._boards = boards
-        return [board for _, board in boards.values()]
+            return
+        if rules == self._rules:
+            return
+        if rules.scanners != self._rules.scanners:
+            self._scans = ScanSet.compile(rules.scanners)
+            self._timetable.follow(rules.scanners)
+            # Named again, if they still deserve it.
+            self._failing = {}
+        self._alerts = AlertRules(rules.scanners, rules.levels)
+        self._rules = rules
 
-    def _quotes(self, symbols: list[bytes], rows: pl.DataFrame) -> list[tuple[str, int, bytes]]:
-        """Rows of changed symbols whose `quote:{SYM}` somebody listens to."""
+    def _edition(self, standing: Standing, source: Source, changes: Changes, now: float) -> Edition:
+        """All that the tick publishes beside the status."""
+        boards, edition = standing.boards, Edition()
+        due, quoted = self._timetable.due(now), self._quoted(changes)
+        if due or quoted or self._rules.levels:
+            moment = moment_of(self._store, source)
+            rows = self._table.rows(moment, default_profile(self._store))
+            self._lap("rows")
+            ranking = self._rank(rows, due, now)
+            self._lap("ranking")
+            edition.alerts, edition.state = self._alerts.edges(rows, ranking, moment, standing.state)
+            self._lap("alerts")
+            self._show(standing, rows, ranking, quoted, moment, edition, now)
+        # Nobody keeps looking at what a scanner showed before it was switched off, deleted or broken.
+        kept = {scanner.slug for scanner in self._rules.scanners} - self._failing.keys()
+        for slug in sorted(boards.slugs - kept):
+            self._show_board(standing, slug, [], edition, now)
+        edition.messages += boards.again(kept, now)
+        edition.messages += boards.top_10_lists(now)
+        self._lap("encoding")
+        return edition
+
+    def _rank(self, rows: pl.DataFrame, due: set[str], now: float) -> Ranking:
+        ranking = self._scans.rank(rows, due)
+        self._timetable.done(due, now)
+        for slug, problem in ranking.errors.items():
+            if self._failing.get(slug) != problem:
+                log.error("scanner %s does not run: %s", slug, problem)
+        for slug in self._scans.slow - self._slow:
+            log.warning("scanner %s is slow (%.0f ms)", slug, ranking.seconds.get(slug, 0.0) * 1_000)
+        still = {slug: problem for slug, problem in self._failing.items() if slug not in due}
+        self._failing, self._slow = still | ranking.errors, set(self._scans.slow)
+        return ranking
+
+    def _show(
+        self,
+        standing: Standing,
+        rows: pl.DataFrame,
+        ranking: Ranking,
+        quoted: list[str],
+        moment: Moment,
+        edition: Edition,
+        now: float,
+    ) -> None:
+        """Boards and quotes, each row encoded once."""
+        of_quotes = np.flatnonzero(rows["symbol"].is_in(quoted).to_numpy()) if quoted else np.empty(0, np.intp)
+        encoded = EncodedRows(rows, (*ranking.order.values(), of_quotes))
+        for slug, order in ranking.order.items():
+            self._show_board(standing, slug, encoded.of(order), edition, now)
+        edition.messages += [
+            Message(f"quote:{symbol}", 0, b'%s,"clock":%d}' % (row[:-1], moment.clock))
+            for symbol, row in encoded.of(of_quotes)
+        ]
+
+    def _show_board(
+        self, standing: Standing, slug: str, shown: list[tuple[str, bytes]], edition: Edition, now: float
+    ) -> None:
+        with_delta = self._store.interest.wanted(delta_channel(slug))
+        if messages := standing.boards.show(slug, shown, now, with_delta):
+            edition.messages += messages
+            edition.versions[slug] = standing.boards.version(slug)
+
+    def _quoted(self, changes: Changes) -> list[str]:
+        """Changed symbols whose `quote:{SYM}` somebody listens to."""
         interest = self._store.interest
         interest.told(int(self._store.redis.get(keys.INTEREST) or 0))
         interest.refresh()
-        wanted = [symbol for raw in symbols if interest.wanted(f"quote:{(symbol := raw.decode())}")]
-        if not wanted:
+        if not interest.any_of("quote:"):
             return []
-        found = rows.filter(pl.col("symbol").is_in(wanted)).to_dicts()
-        return [(f"quote:{row['symbol']}", 0, _encode(row)) for row in found]
+        changed = changes.rows | changes.trades | {symbol for symbol, _, _ in changes.chunks}
+        changed |= changes.reference | changes.news | changes.seeded
+        return [symbol for raw in changed if interest.wanted(f"quote:{(symbol := raw.decode())}")]
 
-    def _report(self, slug: str, problem: str) -> None:
-        if self._failing.get(slug) != problem:
-            self._failing[slug] = problem
-            log.error("scanner %s does not run: %s", slug, problem)
+    def _lap(self, step: str) -> None:
+        now = perf_counter()
+        self.laps[step] = now - self._lap_began
+        self._lap_began = now
+
+    def _status(self, source: Source | None, now: float) -> list[Message]:
+        """The status, once a second."""
+        if 0 <= now - self._status_at < _STATUS_S - 0.125:
+            return []
+        self._status_at = now
+        scans = ScansState(tick_ms=round(self._longest_s * 1_000), failing=self._failing, slow=sorted(self._slow))
+        self._longest_s = 0.0
+        listener = self._store.redis.get(keys.LISTENER_STATE)
+        status = status_message(source, listener, time() * 1_000, scans)
+        return [Message(keys.STATUS, _STATUS_LIFE_MS, _encode(status))]
 
 
 @lru_cache(maxsize=1)

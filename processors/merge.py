@@ -154,7 +154,7 @@ Kept = dict[str, tuple[parts.Order, msgspec.Raw]]
 
 
 def latest(merge: Merge, key: str, newest: Kept, is_row: bool = True) -> Merge:
-    """Let a symbol's newest event stand in a table.
+    """Let a symbol's newest event stand in a table; one merge can fill several.
 
     Args:
         merge: Of the script `latest`.
@@ -162,7 +162,8 @@ def latest(merge: Merge, key: str, newest: Kept, is_row: bool = True) -> Merge:
         newest: By symbol, each with its order.
         is_row: Whether it changes the symbol's row.
     """
-    merge.entries = [key, is_row]
+    entries: list[Any] = [key, is_row]
     for symbol, (order, raw) in newest.items():
-        merge.entries += (symbol, parts.keep(order, text(raw)))
+        entries += (symbol, parts.keep(order, text(raw)))
+    merge.entries.append(entries)
     return merge

@@ -12,27 +12,29 @@ from processors.sessions import DayLookup
 
 _bars = Reader(Bar)
 _CHANNEL: Final = "stocks:agg:"
-_SECOND_MS: Final = 1_000
 _MINUTE_MS: Final = 60_000
-# Chunks of 60 bars that can still be corrected: Massive corrects second bars for 15 minutes; minute bars are kept for
-# the whole trading day.
-_SECOND_CHUNKS: Final = 16
-_MINUTE_CHUNKS: Final = 16
+# A symbol's ring of bars has 32 chunks: half an hour of second bars, which Massive corrects for 15 minutes; minute bars
+# of the whole trading day. No chunk lies in two sessions, nor in two days.
+_SECONDS_CHUNK_MS: Final = _MINUTE_MS
+_MINUTES_CHUNK_MS: Final = 30 * _MINUTE_MS
 
 
 class _Group:
     """Bars of one kind on their way into the script."""
 
-    def __init__(self, *head: str | int) -> None:
-        self._head = head
+    def __init__(self, table: str, newest: str, kind: str, chunk_ms: int) -> None:
+        self._head = (table, newest, kind, chunk_ms)
+        self._name = f"|{kind}|"
         self.symbols: list[str] = []
         self.bars: list[str] = []
         self.figures: list[bytes] = []
+        self.minutes: set[str] = set()
 
-    def add(self, bar: Bar, order: parts.Order, raw: msgspec.Raw, figures: tuple[float, ...]) -> None:
+    def add(self, bar: Bar, start: int, number: int, raw: msgspec.Raw, figures: tuple[float, ...]) -> None:
         self.symbols.append(bar.sym)
-        self.bars.append(parts.keep(order, text(raw)))
+        self.bars.append(parts.keep((start, 0, 0, number), text(raw)))
         self.figures.append(parts.pack_bar(*figures))
+        self.minutes.add(f"{bar.sym}{self._name}{start // _MINUTE_MS}")
 
     def entry(self) -> list[Any]:
         return [*self._head, self.symbols, self.bars]
@@ -42,8 +44,8 @@ def merge_bars(batch: Batch, listeners: Listeners, days: DayLookup) -> Merge:
     """Every bar with its figures (`parts.BAR_FIGURES`); one outside the trading day changes nothing."""
     merge = Merge("bars")
     gate = Gate(batch)
-    seconds = _Group(parts.SECOND_BARS, parts.NEWEST_SECOND_BARS, "tw:ring:A:", _SECOND_MS, _SECOND_CHUNKS)
-    minutes = _Group(parts.MINUTE_BARS, parts.NEWEST_MINUTE_BARS, "tw:ring:AM:", _MINUTE_MS, _MINUTE_CHUNKS)
+    seconds = _Group(parts.SECOND_BARS, parts.NEWEST_SECOND_BARS, "A", _SECONDS_CHUNK_MS)
+    minutes = _Group(parts.MINUTE_BARS, parts.NEWEST_MINUTE_BARS, "AM", _MINUTES_CHUNK_MS)
     somebody = listeners.any_of(_CHANNEL)
     for number, raw, bar in zip(*_bars.usable(batch, merge), strict=True):
         start, end = event_ms(bar.s), event_ms(bar.e)
@@ -60,12 +62,12 @@ def merge_bars(batch: Batch, listeners: Listeners, days: DayLookup) -> Merge:
         if day is None:
             continue
         figures = (
-            *(day.number, day.session_index(start), start, number, _known(bar.av), bar.op or nan),
+            *(day.number, day.session_index(start), _known(bar.av), bar.op or nan, start, number),
             *(end, bar.o, bar.h, bar.l, bar.c, bar.v, _known(bar.vw), _known(bar.a), _known(bar.z)),
         )
-        (minutes if bar.ev == "AM" else seconds).add(bar, (start, 0, 0, number), raw, figures)
+        (minutes if bar.ev == "AM" else seconds).add(bar, start, number, raw, figures)
     merge.applied = len(batch.events) - len(merge.failed)
-    merge.entries = [seconds.entry(), minutes.entry()]
+    merge.entries = [seconds.entry(), minutes.entry(), " ".join(seconds.minutes | minutes.minutes)]
     merge.figures = b"".join(seconds.figures + minutes.figures)
     return merge
 

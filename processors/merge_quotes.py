@@ -1,11 +1,12 @@
-"""Quotes, price bands and halts: the newest of each symbol."""
+"""Quotes: the newest of each symbol."""
 
-from listener.events import Batch, Luld, Quote, event_ms
+from typing import Any
+
+from listener.events import Batch, Quote, event_ms
 from processors import parts, wire
-from processors.merge import Gate, Kept, Listeners, Merge, Reader, finer, latest, text
+from processors.merge import Gate, Listeners, Merge, Reader, finer, text
 
 _quotes = Reader(Quote)
-_bands = Reader(Luld)
 _CHANNEL = "stocks:quotes:"
 
 
@@ -34,28 +35,10 @@ def merge_quotes(batch: Batch, listeners: Listeners) -> Merge:
     merge.applied = len(batch.events) - len(merge.failed)
     merge.newest = newest_at
     somebody = listeners.any_of(_CHANNEL)
-    merge.entries = [parts.QUOTES, True]
+    entries: list[Any] = [parts.QUOTES, True]
     for symbol, (at, rest, sequence, index) in newest.items():
-        merge.entries += (symbol, parts.keep((at, rest, sequence, numbers[index]), text(raws[index])))
+        entries += (symbol, parts.keep((at, rest, sequence, numbers[index]), text(raws[index])))
         if somebody and listeners.wanted(channel := _CHANNEL + symbol):
             merge.messages += (channel, wire.QUOTE.of(raws[index]).decode())
+    merge.entries.append(entries)
     return merge
-
-
-def merge_halts(batch: Batch, listeners: Listeners) -> Merge:
-    """The newest price band or halt of each symbol; every one of them is published."""
-    merge = Merge("latest")
-    gate = Gate(batch)
-    newest: Kept = {}
-    for number, raw, band in zip(*_bands.usable(batch, merge), strict=True):
-        if problem := gate.problem(band.T, band.t):
-            merge.refuse(problem, raw)
-            continue
-        order = (event_ms(band.t), finer(band.t), band.q, number)
-        merge.newest = max(merge.newest, order[0])
-        if listeners.wanted(channel := f"stocks:luld:{band.T}"):
-            merge.messages += (channel, wire.LULD.of(raw).decode())
-        if band.T not in newest or order > newest[band.T][0]:
-            newest[band.T] = (order, raw)
-    merge.applied = len(batch.events) - len(merge.failed)
-    return latest(merge, parts.HALTS, newest)

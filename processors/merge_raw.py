@@ -15,7 +15,7 @@ from processors.merge import SYMBOL, Gate, Kept, Listeners, Merge, Reader, finer
 # Where every kind of a market's events is kept, the fields being `{kind}:{SYM}`.
 RAW_KEY: Final = "tw:raw:{market}"
 # What stocks' events outside the table are called when they go out; those of other markets go out as they came.
-STOCK_NAMES: Final = {"fmv": wire.FMV, "value": wire.VALUE, "noi": wire.NOI}
+STOCK_NAMES: Final = {"fmv": wire.FMV, "value": wire.VALUE, "noi": wire.NOI, "halt": wire.HALT}
 # Of these only the newest of a batch goes out: each replaces the one before. Prints, bars and the like all go out.
 _CONFLATED: Final = frozenset({"quotes", "book", "fmv"})
 UNKNOWN_KEYS: Final = "tw:raw:unknown"
@@ -129,6 +129,7 @@ _articles = Reader(_Article)
 def merge_news(batch: Batch) -> Merge:
     """Articles as Massive's news endpoint gives them; each is kept and published once, whatever is delivered again."""
     merge = Merge("news", [_NEWS_CAP])
+    latest_at = Gate(batch).latest
     for _, raw, article in zip(*_articles.usable(batch, merge), strict=True):
         if len(raw) > _MOST_BYTES:
             merge.refuse(f"an article is {len(raw):,} bytes long", raw)
@@ -137,5 +138,6 @@ def merge_news(batch: Batch) -> Merge:
         published = int(article.published_utc.timestamp() * 1_000)
         # Each channel once; the list of all articles is no symbol's.
         symbols = [name for name in dict.fromkeys(article.tickers) if SYMBOL.fullmatch(name) and name != "latest"]
-        merge.entries.append([article.id, published, text(raw), symbols])
+        # Dated into the future, it would push out of the count what is published until then.
+        merge.entries.append([article.id, published, text(raw), symbols, published <= latest_at])
     return merge

@@ -20,6 +20,18 @@ TRADE_COLUMNS: Final = (
     *("regular_t", "regular_u", "regular_q", "regular_n", "regular_p"),
     *("pre_high", "pre_low", "regular_high", "regular_low", "post_high", "post_low"),
     *("volume", "trades", "notional"),
+    # The newest bucket of the symbol's activity, of either length; those before it are in its ring.
+    *("five", "five_trades", "five_volume", "five_notional"),
+    *("minute", "minute_trades", "minute_volume", "minute_notional"),
+)
+# A bucket that is not the newest of its batch: the row of figures it belongs to, from 1; first slot and number of slots
+# of its length in the ring.
+OLDER_BUCKET: Final = ("row", "first_slot", "slots", "bucket", "trades", "volume", "notional")
+# A bar put together from trades, on its way into a script behind the row of figures it belongs to, and as it is kept:
+# of one second, or what has left the ring.
+TRADED_BAR: Final = (
+    *("s", "open_t", "open_u", "open_q", "open_n", "open", "close_t", "close_u", "close_q", "close_n", "close"),
+    *("high", "low", "volume", "notional", "trades"),
 )
 BAR_COLUMNS: Final = (
     "day",
@@ -31,24 +43,52 @@ BAR_COLUMNS: Final = (
     *("settled_0", "settled_1", "settled_2", "settled_3", "settled_4", "settled_5"),
     *("e", "open", "high", "low", "close", "volume", "vw", "a", "z"),
 )
+# A bar as it is kept: start, receipt, end, ... In what has left the ring several are one: `n` is then the start of the
+# last, and `vw` what they come to, in ten-thousandths of a dollar.
+STORED_BAR: Final = ("s", "n", "e", "open", "high", "low", "close", "volume", "vw", "a")
 # One bar on its way into a script; the last nine stand in the row as they are while it is the latest.
-BAR_FIGURES: Final = (
-    *("day", "session", "s", "n", "accumulated", "op"),
-    *("e", "open", "high", "low", "close", "volume", "vw", "a", "z"),
-)
+BAR_FIGURES: Final = ("day", "session", "accumulated", "op", *STORED_BAR, "z")
 
 TRADES: Final = "tw:table:trades"
 SECOND_BARS: Final = "tw:table:bars"
 MINUTE_BARS: Final = "tw:table:minutes"
 QUOTES: Final = "tw:table:quotes"
+# The newest LULD event of any kind; beside it the newest bands, the newest halt and the newest resumption.
 HALTS: Final = "tw:table:halts"
-PARTS: Final = (TRADES, SECOND_BARS, MINUTE_BARS, QUOTES, HALTS)
+BANDS: Final = "tw:table:bands"
+HALT: Final = "tw:table:halt"
+RESUME: Final = "tw:table:resume"
+# What REST says of a day that was not seen whole, with the columns of bars.
+SEEDED: Final = "tw:table:seed"
+PARTS: Final = (TRADES, SECOND_BARS, MINUTE_BARS, QUOTES, HALTS, BANDS, HALT, RESUME, SEEDED)
 # The newest event of its kind, beside the figures of all of them.
 NEWEST_TRADES: Final = "tw:table:newest:trades"
 NEWEST_SECOND_BARS: Final = "tw:table:newest:bars"
 NEWEST_MINUTE_BARS: Final = "tw:table:newest:minutes"
 
+# Where bars come from, best first: second bars; minute bars; trades, put together by the second where no bars come;
+# REST, by the minute, where the day was not seen.
+BAR_KINDS: Final = ("A", "AM", "T", "R")
+# A bar as readers get it, whatever its kind and however it is kept. Times are epoch milliseconds, [start, end);
+# `session` is 0 pre, 1 regular, 2 post; what is not known is NaN. `vwap` is the bar's, `day_vwap` the day's as of it.
+BAR: Final = np.dtype(
+    [
+        ("start", "<i8"),
+        ("end", "<i8"),
+        ("session", "u1"),
+        *((name, "<f8") for name in ("open", "high", "low", "close", "volume", "vwap", "day_vwap", "trades")),
+    ]
+)
+# A symbol's trades by time: slots of five seconds, then of minutes, a bucket's slot being its number modulo their
+# count. Buckets are numbered from the epoch on; prints that update volume count, `notional` is in ten-thousandths of a
+# dollar.
+ACTIVITY: Final = np.dtype([("bucket", "<u4"), ("trades", "<u4"), ("volume", "<f8"), ("notional", "<f8")])
+FIVE_SECONDS: Final = 72
+MINUTES: Final = 64
+
 pack_trades: Final = struct.Struct(f"<{len(TRADE_COLUMNS)}d").pack
+pack_older: Final = struct.Struct(f"<{len(OLDER_BUCKET)}d").pack
+pack_traded: Final = struct.Struct(f"<{1 + len(TRADED_BAR)}d").pack
 pack_bar: Final = struct.Struct(f"<{len(BAR_FIGURES)}d").pack
 
 # Event time in milliseconds, what is finer of it, sequence number, receipt number.
@@ -61,6 +101,26 @@ _RECEIPT: Final = slice(35, 51)
 def figures(part: bytes) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     """The columns of a part of trades or bars."""
     return np.frombuffer(part, "<f8")
+
+
+_NEWEST_BUCKETS: Final = struct.Struct("<8d")
+_SLOT: Final = struct.Struct("<IIdd")
+
+
+def activity(row: bytes, ring: bytes | None) -> bytes:
+    """A symbol's activity by time, `ACTIVITY` slots: `FIVE_SECONDS` of five seconds, then `MINUTES` of a minute.
+
+    Args:
+        row: The symbol's part of trades, in which the newest buckets grow.
+        ring: Those before.
+    """
+    slots = bytearray((ring or b"").ljust(_SLOT.size * (FIVE_SECONDS + MINUTES), b"\0"))
+    figures_ = _NEWEST_BUCKETS.unpack_from(row, len(row) - _NEWEST_BUCKETS.size)
+    for first, count, newest in ((0, FIVE_SECONDS, figures_[:4]), (FIVE_SECONDS, MINUTES, figures_[4:])):
+        if newest[0] == newest[0]:
+            bucket, trades = int(newest[0]), int(newest[1])
+            _SLOT.pack_into(slots, _SLOT.size * (first + bucket % count), bucket, trades, *newest[2:])
+    return bytes(slots)
 
 
 def keep(order: Order, event: str) -> str:

@@ -1,20 +1,31 @@
-"""One row, put together when it is asked for."""
+"""One row, put together when it is asked for; and the moment for which rows are computed."""
 
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any
 
+from processors import parts
+from processors.changes import Changes
+from processors.coverage import coverage
+from processors.moment import Moment
 from processors.reference import reference_state
-from processors.sessions import CLOSED, TradingDay, session_at
-from processors.store import REFERENCE, Source, Store
+from processors.sessions import session_at
+from processors.store import Source, Store
 from processors.table import SymbolTable
-
-# A recording begins with its first event, not at 04:00 sharp.
-_RECORDING_SLACK_MS: Final = 60_000
+from processors.volume_profile import default_profile
 
 
-def is_complete(source: Source, day: TradingDay | None) -> bool:
-    """Whether the source was there from the day's first moment on."""
-    slack = _RECORDING_SLACK_MS if source.kind == "recording" else 0
-    return day is not None and source.clock <= day.start + slack
+def moment_of(store: Store, source: Source) -> Moment:
+    """The present moment of a source.
+
+    Args:
+        store: The cache.
+        source: The source, as it is now.
+    """
+    day, session = session_at(source.market_clock)
+    whole_day, seeded = coverage(store, source, day)
+    state = reference_state(store)
+    reference_day = state.day if state is not None else None
+    return Moment(source.market_clock, day, session, whole_day, seeded, reference_day)
 
 
 def row_of(store: Store, symbol: str) -> dict[str, Any] | None:
@@ -22,13 +33,11 @@ def row_of(store: Store, symbol: str) -> dict[str, Any] | None:
     source = store.source()
     if source is None:
         return None
+    only = frozenset((symbol.encode(),))
+    of_parts = dict.fromkeys(parts.PARTS, only)
     table = SymbolTable()
-    table.put([symbol.encode()], store.read_parts([symbol.encode()]))
-    state = reference_state(store)
-    if state is not None and state.source == source.id:
-        raw = store.redis.hget(REFERENCE, symbol)
-        table.put_reference({symbol.encode(): raw} if raw else {})
-    day, session = session_at(source.market_clock)
+    table.put_changes(store, Changes(0, True, only, of_parts, trades=only, reference=only, news=only, seeded=only))
     # A quiet symbol keeps its row until its own day's successor begins.
-    rows = table.rows(None, session if day else CLOSED, is_complete(source, day)).to_dicts()
+    moment = replace(moment_of(store, source), day=None)
+    rows = table.rows(moment, default_profile(store)).to_dicts()
     return rows[0] if rows else None

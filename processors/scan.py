@@ -1,28 +1,24 @@
-"""Scanner expressions: SQL text → a checked polars expression, and a board from a frame of rows.
+"""Scanner expressions: SQL text → a checked formula over the table's columns.
 
 `where` and `order_by` are parsed by sqlglot and translated node by node; what is not in the tables below is refused
-with its place and, for a name, the nearest one that exists. Nothing of the text is ever run as SQL or as Python.
+with its place in the text and, for a name, the nearest one that exists. Nothing of the text is ever run as SQL or as
+Python.
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import isfinite
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
-import sqlglot
 from sqlglot import exp
 
 from processors.fields import BY_NAME
+from processors.scan_text import ExpressionError, ExpressionText, shown, sql
 
-MAX_CHARACTERS: Final = 2_000
-MAX_NODES: Final = 200
-MAX_DEPTH: Final = 32
-
-
-class ExpressionError(ValueError):
-    """An expression that cannot be used: says what, where and, when there is one, what was probably meant."""
+__all__ = ["FUNCTIONS", "ExpressionError", "Formula", "compile_condition", "compile_order", "evaluate", "problems"]
 
 
 def _finite(value: pl.Expr) -> pl.Expr:
@@ -39,10 +35,10 @@ _BINARY: Final[dict[type[exp.Expr], Callable[[pl.Expr, pl.Expr], pl.Expr]]] = {
     exp.GTE: lambda a, b: a >= b,
     exp.LT: lambda a, b: a < b,
     exp.LTE: lambda a, b: a <= b,
-    exp.Add: lambda a, b: _finite(a + b),
-    exp.Sub: lambda a, b: _finite(a - b),
-    exp.Mul: lambda a, b: _finite(a * b),
-    exp.Div: lambda a, b: _finite(a / b),
+    exp.Add: lambda a, b: a + b,
+    exp.Sub: lambda a, b: a - b,
+    exp.Mul: lambda a, b: a * b,
+    exp.Div: lambda a, b: a / b,
 }
 _LOGICAL: Final = (exp.And, exp.Or)
 _COMPARING: Final = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
@@ -50,16 +46,37 @@ _FUNCTIONS: Final[dict[type[exp.Expr], Callable[[pl.Expr], pl.Expr]]] = {
     exp.Abs: lambda a: a.abs(),
     exp.Floor: lambda a: a.floor(),
     exp.Ceil: lambda a: a.ceil(),
-    exp.Ln: lambda a: _finite(a.log()),
-    exp.Sqrt: lambda a: _finite(a.sqrt()),
+    exp.Sign: lambda a: a.sign(),
+    exp.Ln: lambda a: a.log(),
+    exp.Exp: lambda a: a.exp(),
+    exp.Sqrt: lambda a: a.sqrt(),
 }
 _MANY: Final[dict[type[exp.Expr], Callable[[list[pl.Expr]], pl.Expr]]] = {
     exp.Coalesce: pl.coalesce,
     exp.Greatest: pl.max_horizontal,
     exp.Least: pl.min_horizontal,
 }
+# As people write them.
+FUNCTIONS: Final = (
+    *("abs", "floor", "ceil", "round", "sign", "ln", "exp", "sqrt"),
+    *("coalesce", "greatest", "least", "if"),
+)
 _NUMBER, _TEXT, _TRUTH = "a number", "a text", "true or false"
 _KIND_OF_UNIT: Final = {"text": _TEXT, "flag": _TRUTH}
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An expression, ready to compute.
+
+    Attributes:
+        value: The outcome, over the table's columns and those of the steps.
+        steps: Columns to add first, by name, one after the other: each is null where it is no finite number. Without
+            them that check, which names its operand twice, would double the work at every operator that is nested.
+    """
+
+    value: pl.Expr
+    steps: list[dict[str, pl.Expr]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,189 +85,200 @@ class _Typed:
     kind: str
 
 
-def parse(text: str, what: str) -> exp.Expr:
-    """Parse one expression and check its size.
+class _Translation:
+    """One text on its way to a formula."""
 
-    Raises:
-        ExpressionError: It is too long, too deep, or no SQL expression.
-    """
-    if len(text) > MAX_CHARACTERS:
-        raise ExpressionError(f"{what} has {len(text):,} characters; at most {MAX_CHARACTERS:,} are allowed")
-    _check_nesting(text, what)
-    try:
-        tree = sqlglot.parse_one(text, into=exp.Condition, dialect="duckdb")
-    except Exception as error:  # noqa: BLE001 - a parser of a whole dialect fails in more ways than with its own errors
-        raise ExpressionError(f"{what} cannot be read: {_first_line(error)}") from None
-    nodes = depth = 0
-    stack: list[tuple[exp.Expr, int]] = [(tree, 1)]
-    while stack:
-        node, level = stack.pop()
-        nodes, depth = nodes + 1, max(depth, level)
-        if nodes > MAX_NODES:
-            raise ExpressionError(f"{what} has more than {MAX_NODES} parts")
-        if depth > MAX_DEPTH:
-            raise ExpressionError(f"{what} is nested more than {MAX_DEPTH} deep")
-        stack += [(child, level + 1) for child in node.iter_expressions()]
-    return tree
+    def __init__(self, text: str, what: str) -> None:
+        self._text = ExpressionText(text, what)
+        self._levels: dict[str, int] = {}
+        self._steps: list[dict[str, pl.Expr]] = []
 
+    def number(self) -> Formula:
+        return Formula(self._number(self._text.parse()), self._steps)
 
-def _check_nesting(text: str, what: str) -> None:
-    """Refuse deep nesting before a recursive parser meets it."""
-    level = 0
-    for character in text:
-        level += (character == "(") - (character == ")")
-        if level > MAX_DEPTH:
-            raise ExpressionError(f"{what} is nested more than {MAX_DEPTH} deep")
+    def truth(self) -> Formula:
+        return Formula(self._truth(self._text.parse()), self._steps)
 
+    def _number(self, node: exp.Expr | None) -> pl.Expr:
+        return self._of_kind(node, _NUMBER, "a number is needed")
 
-def _first_line(error: BaseException) -> str:
-    entries = getattr(error, "errors", None)
-    if entries:
-        entry = entries[0]
-        near = entry.get("highlight") or ""
-        return (
-            f"{entry.get('description', 'not understood').rstrip('.')} near {near!r}, character {entry.get('col', 0)}"
+    def _truth(self, node: exp.Expr | None) -> pl.Expr:
+        return self._of_kind(node, _TRUTH, "a condition is needed")
+
+    def _of_kind(self, node: exp.Expr | None, kind: str, needed: str) -> pl.Expr:
+        typed = self._translate(node)
+        if typed.kind != kind and node is not None:
+            raise self._text.wrong(node, f"is {typed.kind}", needed)
+        return typed.value
+
+    def _alike(self, problem: str, *nodes: exp.Expr) -> list[_Typed]:
+        first, *others = typed = [self._translate(node) for node in nodes]
+        for node, other in zip(nodes[1:], others, strict=True):
+            if other.kind != first.kind:
+                raise self._text.wrong(node, f"is {other.kind}, {sql(nodes[0])!r} is {first.kind}", problem)
+        return typed
+
+    def _step(self, node: exp.Expr, value: pl.Expr) -> _Typed:
+        """What is computed gets a column of its own, null where it is no finite number."""
+        name = f"#{node.sql()}"
+        level = 1 + max((self._levels[used] for used in value.meta.root_names()), default=0)
+        self._levels[name] = level
+        while len(self._steps) < level:
+            self._steps.append({})
+        self._steps[level - 1][name] = _finite(value).alias(name)
+        return _Typed(pl.col(name), _NUMBER)
+
+    def _translate(self, node: exp.Expr | None) -> _Typed:
+        if node is None:
+            raise self._text.error("an operand is missing")
+        kind = type(node)
+        if isinstance(node, exp.Paren):
+            return self._translate(node.this)
+        if isinstance(node, exp.Column) and not node.args.get("table"):
+            return self._column(node)
+        if isinstance(node, exp.Literal):
+            return self._literal(node)
+        if isinstance(node, exp.Boolean):
+            return _Typed(pl.lit(bool(node.this)), _TRUTH)
+        if isinstance(node, exp.Neg):
+            return _Typed(-self._number(node.this), _NUMBER)
+        if isinstance(node, exp.Not):
+            return _Typed(~self._truth(node.this), _TRUTH)
+        if isinstance(node, _LOGICAL):
+            return _Typed(_BINARY[kind](self._truth(node.this), self._truth(node.expression)), _TRUTH)
+        if isinstance(node, _COMPARING):
+            return self._comparison(kind, node.this, node.expression)
+        if kind in _BINARY:
+            return self._step(node, _BINARY[kind](self._number(node.this), self._number(node.expression)))
+        if isinstance(node, exp.Between) and not node.args.get("symmetric"):
+            value, low, high = self._alike("they do not compare", node.this, node.args["low"], node.args["high"])
+            return _Typed(value.value.is_between(low.value, high.value), _TRUTH)
+        if isinstance(node, exp.In) and node.expressions:
+            value, *_ = self._alike("they do not compare", node.this, *node.expressions)
+            return _Typed(value.value.is_in([self._constant(item) for item in node.expressions]), _TRUTH)
+        if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
+            return _Typed(self._translate(node.this).value.is_null(), _TRUTH)
+        if isinstance(node, exp.Case) and node.this is None:
+            return self._case(node.args["ifs"], node.args.get("default"))
+        if isinstance(node, exp.If):
+            return self._case([node], node.args.get("false"))
+        if isinstance(node, exp.Round):
+            return _Typed(self._number(node.this).round(self._decimals(node.args.get("decimals"))), _NUMBER)
+        if kind in _FUNCTIONS and not node.args.get("decimals"):
+            return self._step(node, _FUNCTIONS[kind](self._number(node.this)))
+        if kind in _MANY:
+            return _Typed(_MANY[kind]([self._number(item) for item in (node.this, *node.expressions)]), _NUMBER)
+        if isinstance(node, exp.Anonymous):
+            raise self._text.wrong(
+                node, "is no function here", _meant(node.name, FUNCTIONS) or f"use {', '.join(FUNCTIONS)}"
+            )
+        raise self._text.wrong(
+            node,
+            "is not allowed here",
+            "use fields, numbers, texts, + - * /, comparisons, AND, OR, NOT, BETWEEN, IN, IS NULL, CASE and "
+            f"{', '.join(FUNCTIONS)}",
         )
-    return str(error).splitlines()[0] if str(error) else "it is nested too deeply"
 
+    def _comparison(self, operator: type[exp.Expr], left: exp.Expr, right: exp.Expr) -> _Typed:
+        a, b = self._alike("they do not compare", left, right)
+        return _Typed(_BINARY[operator](a.value, b.value), _TRUTH)
 
-def _place(node: exp.Expr | None) -> str:
-    return repr(node.sql(dialect="duckdb") if node is not None else "")
+    def _case(self, branches: list[exp.If], default: exp.Expr | None) -> _Typed:
+        """The first branch whose condition is true; null where none is and there is no ELSE."""
+        outcomes = [branch.args["true"] for branch in branches] + ([] if default is None else [default])
+        typed = self._alike("one CASE has one kind of value", *outcomes)
+        result = pl.lit(None) if default is None else typed[-1].value
+        for branch, outcome in reversed([*zip(branches, typed, strict=False)]):
+            result = pl.when(self._truth(branch.this)).then(outcome.value).otherwise(result)
+        return _Typed(result, typed[0].kind)
 
+    def _constant(self, node: exp.Expr) -> Any:
+        sign, of = (-1, node.this) if isinstance(node, exp.Neg) else (1, node)
+        if isinstance(of, exp.Boolean):
+            return bool(of.this)
+        if not isinstance(of, exp.Literal):
+            raise self._text.wrong(node, "is no constant", "IN takes a list of numbers or texts")
+        return str(of.this) if of.is_string else sign * float(of.this)
 
-def _number(node: exp.Expr | None, what: str) -> pl.Expr:
-    typed = _translate(node, what)
-    if typed.kind != _NUMBER:
-        raise ExpressionError(f"{what}: {_place(node)} is {typed.kind}, a number is needed")
-    return typed.value
-
-
-def _truth(node: exp.Expr | None, what: str) -> pl.Expr:
-    typed = _translate(node, what)
-    if typed.kind != _TRUTH:
-        raise ExpressionError(f"{what}: {_place(node)} is {typed.kind}, a condition is needed")
-    return typed.value
-
-
-def _translate(node: exp.Expr | None, what: str) -> _Typed:
-    if node is None:
-        raise ExpressionError(f"{what} cannot be read: an operand is missing")
-    kind = type(node)
-    if isinstance(node, exp.Paren):
-        return _translate(node.this, what)
-    if isinstance(node, exp.Column) and not node.args.get("table"):
-        return _column(node, what)
-    if isinstance(node, exp.Literal):
+    def _literal(self, node: exp.Literal) -> _Typed:
         if node.is_string:
             return _Typed(pl.lit(str(node.this)), _TEXT)
-        if not isfinite(number := float(node.this)):
-            raise ExpressionError(f"{what}: {_place(node)[:80]} is too great a number")
+        try:
+            number = float(node.this)
+        except ValueError:
+            raise self._text.wrong(node, "is no number") from None
+        if not isfinite(number):
+            raise self._text.wrong(node, "is too great a number")
         return _Typed(pl.lit(number), _NUMBER)
-    if isinstance(node, exp.Boolean):
-        return _Typed(pl.lit(bool(node.this)), _TRUTH)
-    if isinstance(node, exp.Neg):
-        return _Typed(-_number(node.this, what), _NUMBER)
-    if isinstance(node, exp.Not):
-        return _Typed(~_truth(node.this, what), _TRUTH)
-    if isinstance(node, _LOGICAL):
-        return _Typed(_BINARY[kind](_truth(node.this, what), _truth(node.expression, what)), _TRUTH)
-    if isinstance(node, _COMPARING):
-        left, right = _alike(node.this, node.expression, what)
-        return _Typed(_BINARY[kind](left, right), _TRUTH)
-    if kind in _BINARY:
-        return _Typed(_BINARY[kind](_number(node.this, what), _number(node.expression, what)), _NUMBER)
-    if isinstance(node, exp.Between) and not node.args.get("symmetric"):
-        low, high = node.args["low"], node.args["high"]
-        value = _number(node.this, what)
-        return _Typed((value >= _number(low, what)) & (value <= _number(high, what)), _TRUTH)
-    if isinstance(node, exp.In) and node.expressions:
-        comparisons = [_alike(node.this, item, what) for item in node.expressions]
-        return _Typed(pl.any_horizontal([left == right for left, right in comparisons]), _TRUTH)
-    if isinstance(node, exp.Is) and isinstance(node.expression, exp.Null):
-        return _Typed(_translate(node.this, what).value.is_null(), _TRUTH)
-    if kind in _FUNCTIONS and not node.args.get("decimals"):
-        return _Typed(_FUNCTIONS[kind](_number(node.this, what)), _NUMBER)
-    if isinstance(node, exp.Round):
-        decimals = node.args.get("decimals")
-        if decimals is not None and not (isinstance(decimals, exp.Literal) and str(decimals.this).isdigit()):
-            raise ExpressionError(f"{what}: round takes a whole number of decimals")
-        return _Typed(_number(node.this, what).round(min(int(decimals.this), 10) if decimals else 0), _NUMBER)
-    if kind in _MANY:
-        items = [node.this, *node.expressions]
-        return _Typed(_MANY[kind]([_number(item, what) for item in items]), _NUMBER)
-    raise ExpressionError(
-        f"{what}: {_place(node)[:80]} is not allowed here; use fields, numbers, texts, + - * /, "
-        "comparisons, AND, OR, NOT, BETWEEN, IN, IS NULL and scalar functions"
-    )
+
+    def _decimals(self, node: exp.Expr | None) -> int:
+        if node is None:
+            return 0
+        if not (isinstance(node, exp.Literal) and str(node.this).isdecimal()):
+            raise self._text.wrong(node, "is no whole number of decimals")
+        return min(int(node.this), 10)
+
+    def _column(self, node: exp.Column) -> _Typed:
+        name = node.name
+        field = BY_NAME.get(name) or BY_NAME.get(name.lower())
+        if field is None:
+            start, end = self._text.span(node) or (0, None)
+            meant = _meant(name, BY_NAME)
+            problem = f"there is no field {shown(name)!r} at character {start + 1}{meant and f'; {meant}'}"
+            raise self._text.error(problem, start, end)
+        kind = _KIND_OF_UNIT.get(field.unit, _NUMBER)
+        self._levels[field.name] = 0
+        # Whole numbers would wrap around where doubles only lose digits.
+        value = pl.col(field.name)
+        return _Typed(value, kind) if kind != _NUMBER else self._step(exp.column(field.name), value.cast(pl.Float64))
 
 
-def _alike(left: exp.Expr, right: exp.Expr, what: str) -> tuple[pl.Expr, pl.Expr]:
-    a, b = _translate(left, what), _translate(right, what)
-    if a.kind != b.kind:
-        raise ExpressionError(f"{what}: {_place(left)} is {a.kind}, {_place(right)} is {b.kind}; they do not compare")
-    return a.value, b.value
+def _meant(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(shown(name.lower()), known, n=1)
+    return f"did you mean {close[0]}?" if close else ""
 
 
-def _column(node: exp.Column, what: str) -> _Typed:
-    name = node.name
-    field = BY_NAME.get(name) or BY_NAME.get(name.lower())
-    if field is None:
-        close = difflib.get_close_matches(name.lower(), BY_NAME, n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        raise ExpressionError(f"{what}: there is no field {name!r}{meant}")
-    kind = _KIND_OF_UNIT.get(field.unit, _NUMBER)
-    # Whole numbers would wrap around where doubles only lose digits.
-    return _Typed(pl.col(field.name).cast(pl.Float64) if kind == _NUMBER else pl.col(field.name), kind)
-
-
-def compile_condition(text: str) -> pl.Expr:
-    """A `where` as an expression that is true, false or null for each row; an empty text lets every row in.
+def compile_condition(text: str) -> Formula:
+    """A `where` as a formula that is true, false or null for each row; an empty text lets every row in.
 
     Raises:
         ExpressionError: In the author's words; see the module.
     """
-    if not text.strip():
-        return pl.lit(value=True)
-    return _truth(parse(text, "where"), "where")
+    return _Translation(text, "where").truth() if text.strip() else Formula(pl.lit(value=True), [])
 
 
-def compile_order(text: str) -> pl.Expr:
-    """An `order_by` as a finite number or null for each row.
+def compile_order(text: str) -> Formula:
+    """An `order_by` as a formula that is a finite number or null for each row.
 
     Raises:
         ExpressionError: In the author's words; see the module.
     """
-    return _finite(_number(parse(text, "order_by"), "order_by").cast(pl.Float64))
+    return _Translation(text, "order_by").number()
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
-    """A scanner, ready to run over a frame of rows."""
+def problems(where: str, order_by: str) -> dict[str, ExpressionError]:
+    """What is wrong with a scanner's texts, by the text's name; empty when both can be used."""
+    found: dict[str, ExpressionError] = {}
+    for name, compile_text, text in (("where", compile_condition, where), ("order_by", compile_order, order_by)):
+        try:
+            compile_text(text)
+        except ExpressionError as error:
+            found[name] = error
+    return found
 
-    slug: str
-    where: pl.Expr
-    order_by: pl.Expr
-    descending: bool
-    limit: int
 
-    @classmethod
-    def compile(cls, slug: str, where: str, order_by: str, descending: bool, limit: int) -> "Board":
-        """Check and translate a scanner's texts.
+def evaluate(rows: pl.DataFrame, formulas: Mapping[str, Formula]) -> pl.DataFrame:
+    """Compute formulas together; what several have in common is computed once.
 
-        Raises:
-            ExpressionError: One of them cannot be used.
-        """
-        return cls(slug, compile_condition(where), compile_order(order_by), descending, limit)
+    Args:
+        rows: The table, every field a column.
+        formulas: By the name of the column that is to hold the outcome.
 
-    def run(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """The best rows with their `rank`, best first. Ties rank by symbol, nulls last."""
-        ranked = (
-            rows.lazy()
-            .filter(self.where)
-            .with_columns(self.order_by.alias("#order"))
-            .sort("#order", "symbol", descending=[self.descending, False], nulls_last=True)
-            .head(self.limit)
-            .drop("#order")
-            .collect()
-        )
-        return ranked.with_columns(pl.int_range(1, ranked.height + 1, dtype=pl.Int32).alias("rank"))
+    Returns:
+        A column for each formula, and `symbol`.
+    """
+    frame = rows.lazy()
+    for level in zip_longest(*(formula.steps for formula in formulas.values()), fillvalue={}):
+        frame = frame.with_columns({name: step for steps in level for name, step in steps.items()}.values())
+    outcomes = [formula.value.alias(name) for name, formula in formulas.items()]
+    return frame.select("symbol", *outcomes).collect()

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from processors import parts, wire
+from processors.bars import RESOLUTIONS, bars_of
 from processors.merge_raw import RAW_KEY, STOCK_NAMES
 from processors.rows import row_of
 from processors.store import STATUS, Store
@@ -19,7 +20,7 @@ _HOUR_S: Final = 3_600
 _LIFE_S: Final = {
     "agg": 300,
     **dict.fromkeys(("trades", "quotes", "value", "fmv", "book"), _HOUR_S),
-    **dict.fromkeys(("luld", "noi"), 24 * _HOUR_S),
+    **dict.fromkeys(("luld", "halt", "noi"), 24 * _HOUR_S),
 }
 # Where the table keeps the last event of a kind; minute bars stand in where there are no second bars.
 _OF_THE_TABLE: Final[dict[str, tuple[tuple[str, ...], wire.LongNames]]] = {
@@ -30,7 +31,9 @@ _OF_THE_TABLE: Final[dict[str, tuple[tuple[str, ...], wire.LongNames]]] = {
 }
 _MARKET_FEED: Final = re.compile(rf"(stocks|options|indices|crypto|forex|futures):({'|'.join(_LIFE_S)}):(.+)")
 _NEWS: Final = re.compile(r"news:(latest|[A-Za-z0-9.:/_-]+)")
-_PLAIN: Final = re.compile(r"(scanners:[a-z0-9_:]+|unknown:\d+|status|status:components)")
+_ALERTS: Final = re.compile(r"alerts(:[a-z0-9_:]+)?")
+_BARS: Final = re.compile(rf"bars:({'|'.join(RESOLUTIONS)}):(.+)")
+_PLAIN: Final = re.compile(r"(scanners:[a-z0-9_:]+|top_10_lists|unknown:\d+|status|status:components)")
 
 
 def snapshot(store: Store, key: str, limit: int | None = None) -> bytes | None:
@@ -49,9 +52,27 @@ def snapshot(store: Store, key: str, limit: int | None = None) -> bytes | None:
         return msgspec.json.encode(row) if row is not None else None
     if found := _MARKET_FEED.fullmatch(key):
         return _event(store, *found.groups())
+    if found := _BARS.fullmatch(key):
+        return _bars(store, found[1], found[2], limit)
     if _NEWS.fullmatch(key):
         return _news(store, key, limit)
+    if _ALERTS.fullmatch(key):
+        return _alerts(store, key, limit)
     return None
+
+
+def _bars(store: Store, resolution: str, symbol: str, limit: int | None) -> bytes | None:
+    """Bars, oldest first."""
+    shown = bars_of(store, symbol, resolution)
+    if limit is not None:
+        shown = shown[-limit:] if limit > 0 else []
+    return msgspec.json.encode(shown) if shown else None
+
+
+def _alerts(store: Store, key: str, limit: int | None) -> bytes | None:
+    """Alerts, newest first."""
+    alerts = store.redis.lrange(key, 0, -1 if limit is None else limit - 1) if limit is None or limit > 0 else []
+    return b"[" + b",".join(alerts) + b"]" if alerts else None
 
 
 def _limited(raw: bytes, limit: int) -> bytes:

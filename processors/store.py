@@ -3,7 +3,7 @@
 Internal keys begin with `tw:`. What clients ask for by a documented name is answered by `snapshots.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,32 +15,58 @@ import redis
 from django.conf import settings
 
 from listener.events import Batch
-from processors import parts
+from processors import changes, parts
+from processors.changes import Changes
+from processors.interest import INTEREST as INTEREST
+from processors.interest import PATTERNS as PATTERNS
+from processors.interest import Interest as Interest
 from processors.merge import Merge
 
 SOURCE: Final = "tw:source"
 CHANGED: Final = "tw:changed"
 VERSION: Final = "tw:version"
-INTEREST: Final = "tw:interest"
-PATTERNS: Final = "tw:patterns"
 REFERENCE: Final = "tw:reference"
 REFERENCE_STATE: Final = "tw:reference:state"
 SCANS_LEASE: Final = "tw:lease:scans"
+# What the engine writes (lua/publish.lua): how often it did, the boards' versions, what the rules saw, and the alerts
+# that the database has not taken yet.
+SCANS_TURN: Final = "tw:scans:turn"
+BOARDS: Final = "tw:boards"
+RULE_STATES: Final = "tw:alerts:state"
+ALERTS_OUTBOX: Final = "tw:alerts:outbox"
 LISTENER_LEASE: Final = "tw:lease:listener"
 LISTENER_STATE: Final = "tw:listener"
 # What `up` says of the feed workers it keeps, for a few seconds.
 FEED_CREW: Final = "tw:feed_crew"
 SAMPLES: Final = "tw:samples"
 STATUS: Final = "status"
+# Members `SYM|id`, the score an article's time of publication.
+NEWS_RECENT: Final = "tw:news:recent"
 # What belongs to one source and goes with it.
 OF_A_SOURCE: Final = (
-    *("tw:table:", "tw:ring:", "tw:raw:", CHANGED, REFERENCE, SAMPLES, STATUS),
-    *("scanners:", "quote:", "alerts", "bars:", "news:", "unknown"),
+    *("tw:table:", "tw:ring:", "tw:day:", "tw:raw:", "tw:gaps:", "tw:seeded:", "tw:seeding:"),
+    *(
+        CHANGED,
+        REFERENCE,
+        SAMPLES,
+        STATUS,
+        "scanners:",
+        "top_10_lists",
+        "quote:",
+        "alerts",
+        "bars:",
+        "news:",
+        NEWS_RECENT,
+        "unknown",
+        BOARDS,
+        RULE_STATES,
+    ),
 )
 # A mark must outlive every redelivery: a killed worker's batches come back at once over AMQP, after the visibility
 # timeout (15 s) over Redis.
 MARK_LIFE_MS: Final = 300_000
 ACCOUNTS_LIFE_S: Final = 86_400
+_COVERED_S: Final = 60.0
 _MAX_SAMPLES: Final = 100
 _SAMPLE_CHARACTERS: Final = 500
 
@@ -73,7 +99,8 @@ def connect(url: str | None = None, **options: Any) -> "redis.Redis":
     )
 
 
-def _script(*names: str) -> str:
+def script(*names: str) -> str:
+    """The text of a Lua script put together from files of `lua/`, without their endings."""
     folder = Path(__file__).parent / "lua"
     return "\n".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in names)
 
@@ -114,15 +141,29 @@ class Store:
         self.redis: Any = client if client is not None else connect()
         register = self.redis.register_script
         self._merges = {
-            name: register(_script("prelude", name)) for name in ("trades", "bars", "latest", "unknown", "news")
+            names[-1]: register(script("changed", "prelude", *names))
+            for names in (("rings", "trades"), ("rings", "bars"), ("latest",), ("unknown",), ("news",))
         }
-        self._source = register(_script("source"))
-        self._publish = register(_script("publish"))
-        self._lease = register(_script("lease"))
-        self._release = register(_script("release"))
-        self._settle = register(_script("settle"))
-        self._fold = register(_script("fold"))
+        self._read_history = register(script("rings", "read_history"))
+        self._put_minutes = register(script("changed", "put_minutes"))
+        self._mark_changed = register(script("changed", "mark_changed"))
+        self._source = register(script("source"))
+        self._lease = register(script("lease"))
+        self._release = register(script("release"))
+        self._settle = register(script("settle"))
+        self._fold = register(script("fold"))
         self.interest = Interest(self.redis)
+        self._covered: tuple[tuple[str, int], dict[str, int]] = (("", 0), {})
+
+    def covered(self, source: str) -> dict[str, int]:
+        """By symbol, the day for which it is known to have bars of its own: none need be put together from trades.
+
+        Asked anew each minute, because a cache that was lost has forgotten them.
+        """
+        known = (source, int(monotonic() / _COVERED_S))
+        if self._covered[0] != known:
+            self._covered = (known, {})
+        return self._covered[1]
 
     def merge(self, merge: Merge, batch: Batch, feed: str) -> str:
         """Apply a merge, exactly once.
@@ -136,7 +177,7 @@ class Store:
             `applied`, `duplicate` (was applied before; nothing changed) or `superseded` (of an earlier source).
         """
         messages = msgspec.msgpack.encode(merge.messages) if merge.messages else b""
-        outcome, interest = self._merges[merge.script](
+        outcome, interest, told = self._merges[merge.script](
             args=[
                 batch.source,
                 batch.id,
@@ -154,6 +195,8 @@ class Store:
         if merge.failed:
             self.keep_samples(feed, merge.failed)
         self.interest.told(int(interest))
+        for symbol, day in zip(told[::2], told[1::2], strict=True):
+            self.covered(batch.source)[symbol.decode()] = day
         return str(outcome, "ascii")
 
     def settle(self, source: str, batch: str, feed: str, term: str, events: int, received_at: int) -> bool:
@@ -195,6 +238,7 @@ class Store:
         Returns:
             Whether it is new.
         """
+        self._covered = (("", 0), {})
         new = self._source(
             args=[
                 source.id,
@@ -222,28 +266,49 @@ class Store:
         """Give a lease back, so that the next holder need not wait for its end."""
         self._release(args=[key, token])
 
-    def publish_boards(self, token: str, source: str, boards: list[tuple[str, int, bytes]]) -> bool:
-        """Set (for so many milliseconds; 0: not) and publish payloads, fenced by the lease and the source."""
-        flat: list[Any] = [value for board in boards for value in board]
-        return bool(self._publish(args=[token, source, *flat]))
-
-    def changed_since(self, version: int) -> tuple[int, list[bytes]]:
-        """The table's version, and the symbols whose rows changed after `version`: all, if that was too long ago."""
+    def changes_since(self, version: int) -> Changes:
+        """What changed after a version: by kind, or that everything has to be read, if that was too long ago."""
         with self.redis.pipeline(transaction=True) as pipe:
             pipe.get(VERSION)
             pipe.xrange(CHANGED, min=f"{version + 1}-0")
-            now, changes = pipe.execute()
+            now, entries = pipe.execute()
         now = int(now or 0)
         if now <= version:
-            return now, []
-        if not changes or changes[0][0] != b"%d-0" % (version + 1):
-            with self.redis.pipeline(transaction=True) as pipe:
-                for key in parts.PARTS:
-                    pipe.hkeys(key)
-                return now, list(set().union(*pipe.execute()))
-        return now, list(set().union(*(fields[b"symbols"].split() for _, fields in changes)))
+            return Changes(now)
+        if not entries or entries[0][0] != b"%d-0" % (version + 1):
+            return self._everything(now)
+        return changes.put_together(now, (fields for _, fields in entries))
 
-    def read_parts(self, symbols: list[bytes]) -> dict[str, list[bytes | None]]:
+    def _everything(self, version: int) -> Changes:
+        with self.redis.pipeline(transaction=True) as pipe:
+            for key in (*parts.PARTS, REFERENCE):
+                pipe.hkeys(key)
+            pipe.zrange(NEWS_RECENT, 0, -1)
+            *keys, reference, articles = pipe.execute()
+        by_part = {key: frozenset(symbols) for key, symbols in zip(parts.PARTS, keys, strict=True)}
+        return Changes(
+            version,
+            everything=True,
+            rows=frozenset().union(*by_part.values()),
+            parts=by_part,
+            trades=by_part[parts.TRADES],
+            reference=frozenset(reference),
+            news=frozenset(article.partition(b"|")[0] for article in articles),
+            seeded=by_part[parts.SEEDED],
+        )
+
+    def mark_changed(self, kind: str, symbols: Iterable[str | bytes]) -> None:
+        """Tell readers of what was written outside the merges.
+
+        Args:
+            kind: As in `changes`, or the table key of a row's part.
+            symbols: Of which something changed.
+        """
+        names = b" ".join(symbol.encode() if isinstance(symbol, str) else symbol for symbol in symbols)
+        if names:
+            self._mark_changed(args=[kind, names])
+
+    def read_parts(self, symbols: Sequence[bytes]) -> dict[str, list[bytes | None]]:
         """The kept parts of rows, by table key, in the order of `symbols`; None where a symbol has none."""
         if not symbols:
             return {key: [] for key in parts.PARTS}
@@ -251,6 +316,37 @@ class Store:
             for key in parts.PARTS:
                 pipe.hmget(key, symbols)
             return dict(zip(parts.PARTS, pipe.execute(), strict=True))
+
+    def read_activity(self, symbols: Sequence[bytes]) -> list[bytes | None]:
+        """The trades of symbols by time (`parts.activity`), in their order; None where a symbol has none."""
+        if not symbols:
+            return []
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hmget(parts.TRADES, symbols)
+            pipe.mget([b"tw:ring:activity:" + symbol for symbol in symbols])
+            rows, rings = pipe.execute()
+        return [parts.activity(row, ring) if row else None for row, ring in zip(rows, rings, strict=True)]
+
+    def read_history(self, asked: bytes) -> list[Any]:
+        """Bars as they are kept; what is asked and answered stands in `lua/read_history.lua`."""
+        answer: list[Any] = self._read_history(args=[asked])
+        return answer
+
+    def put_minutes(self, arguments: Sequence[Any]) -> bool:
+        """Put in minute bars from REST; the arguments are those of `lua/put_minutes.lua`."""
+        return bool(self._put_minutes(args=arguments))
+
+    def read_changed(self, changed: Changes) -> dict[str, dict[bytes, bytes]]:
+        """The kept parts that changed, by table key and symbol."""
+        asked = [(key, sorted(symbols)) for key, symbols in changed.parts.items() if symbols]
+        with self.redis.pipeline(transaction=True) as pipe:
+            for key, symbols in asked:
+                pipe.hmget(key, symbols)
+            answers = pipe.execute()
+        return {
+            key: {symbol: part for symbol, part in zip(symbols, kept, strict=True) if part is not None}
+            for (key, symbols), kept in zip(asked, answers, strict=True)
+        }
 
 
 def source_from(fields: dict[bytes, bytes]) -> Source | None:
@@ -266,52 +362,6 @@ def source_from(fields: dict[bytes, bytes]) -> Source | None:
         since=int(fields[b"since"]),
         newest=int(fields[b"newest"]),
     )
-
-
-class Interest:
-    """Which channels somebody listens to, so that nothing is encoded and published for nobody.
-
-    Every merge reports a counter that the hubs raise when a subscription comes or goes; only then are the channels
-    asked for again, and every two seconds for hubs that died. Patterns cannot be asked of Redis: hubs write them down
-    with the time until which they stand.
-    """
-
-    _REFRESH_S = 2.0
-
-    def __init__(self, client: "redis.Redis") -> None:
-        self._redis = client
-        self._known = -1
-        self._told = 0
-        self._asked = 0.0
-        self._channels: frozenset[str] = frozenset()
-        self._prefixes: tuple[str, ...] = ()
-
-    def told(self, counter: int) -> None:
-        """Take note of the counter that a merge reported."""
-        self._told = counter
-
-    def refresh(self) -> None:
-        """Ask again if something changed, or the last answer is old. Called once a batch."""
-        now = monotonic()
-        if self._known == self._told and now - self._asked < self._REFRESH_S:
-            return
-        self._known, self._asked = self._told, now
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.pubsub_channels("*")
-            pipe.zrangebyscore(PATTERNS, time(), "+inf")
-            channels, patterns = pipe.execute()
-        self._channels = frozenset(channel.decode() for channel in channels)
-        self._prefixes = tuple(pattern.decode().removesuffix("*") for pattern in patterns)
-
-    def wanted(self, channel: str) -> bool:
-        """Whether somebody listens to a channel."""
-        return channel in self._channels or (bool(self._prefixes) and channel.startswith(self._prefixes))
-
-    def any_of(self, prefix: str) -> bool:
-        """Whether somebody listens to some channel that begins so."""
-        return any(channel.startswith(prefix) for channel in self._channels) or any(
-            pattern.startswith(prefix) or prefix.startswith(pattern) for pattern in self._prefixes
-        )
 
 
 @lru_cache(maxsize=1)

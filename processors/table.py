@@ -1,9 +1,11 @@
 """The symbol table in memory, column by column: what the engine ranks, and what answers for a single row.
 
-Kept parts (`parts.py`) come in by changed symbol; what is derived is computed for all rows at once by `fields.py`.
+What is kept in the cache comes in by what changed (`changes.py`); what is derived is computed for all rows at once, by
+`windows.py` and its like over time, and by `fields` over one row.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 
 import msgspec
@@ -11,143 +13,280 @@ import numpy as np
 import polars as pl
 
 from listener.events import Quote
-from processors import parts
-from processors.fields import with_fields
-from processors.reference import REFERENCE_COLUMNS
-from processors.sessions import TradingDay
+from processors import bars, parts
+from processors.base_columns import Base, rows_of
+from processors.changes import Changes, Chunk
+from processors.columns import Columns, Floats, Mask, Whole, grown
+from processors.halts import halt_figures
+from processors.moment import Moment
+from processors.news_times import NewsTimes
+from processors.reference import REFERENCE_COLUMNS, REFERENCE_TEXTS
+from processors.sessions import TradingDay, trading_day
+from processors.store import NEWS_RECENT, REFERENCE, Store
+from processors.trade_activity import MINUTE_MS, TradeActivity
+from processors.volume_profile import Profile
+from processors.windows import Windows
 
 _QUOTE_COLUMNS: Final = ("bid", "ask", "bid_size", "ask_size")
+_OF_THE_DAY_BEFORE: Final = tuple(name for name in REFERENCE_COLUMNS if name.startswith("prev_day_"))
+_HALT_COLUMNS: Final = ("upper", "lower", "halted_at", "resumed_at", "resume_at")
+_HALT_PARTS: Final = (parts.BANDS, parts.HALT, parts.RESUME)
+_FIGURES: Final = {
+    "T": (parts.TRADES, parts.TRADE_COLUMNS),
+    "S": (parts.SECOND_BARS, parts.BAR_COLUMNS),
+    "M": (parts.MINUTE_BARS, parts.BAR_COLUMNS),
+    "D": (parts.SEEDED, parts.BAR_COLUMNS),
+}
+# What a row needs of a part; the order columns decide merges and are not shown.
+_EXTREMES: Final = ("pre_high", "pre_low", "regular_high", "regular_low", "post_high", "post_low")
+_TRADE_NEEDS: Final = ("last_t", "last_p", "first_t", "first_p", "regular_t", "regular_p", *_EXTREMES, "volume")
+_LATEST: Final = ("s", "e", "open", "high", "low", "close", "volume", "vw", "a", "z")
+_BAR_NEEDS: Final = ("e", "close", "accumulated", "op", "first_s", "first_o", "regular_s", "regular_o", *_EXTREMES)
+# How many symbols' days are in memory at a time while they are loaded.
+_PAGE: Final = 200
+_REST: Final = "R"
+_NO_BARS: Final = np.empty(0, parts.BAR)
+_NO_ROWS: Final = np.empty(0, np.int64)
+
 _decode_part = msgspec.msgpack.Decoder().decode
 _decode_quote = msgspec.json.Decoder(Quote).decode
-# What a row needs of a part; the order columns decide merges and are not shown.
-_TRADE_NEEDS: Final = (
-    *("last_t", "last_p", "first_t", "first_p", "regular_t", "regular_p"),
-    *("pre_high", "pre_low", "regular_high", "regular_low", "post_high", "post_low", "volume"),
-)
-_BAR_NEEDS: Final = (
-    *("s", "e", "open", "high", "low", "close", "volume", "accumulated", "op"),
-    *("first_s", "first_o", "regular_s", "regular_o"),
-    *("pre_high", "pre_low", "regular_high", "regular_low", "post_high", "post_low"),
-    *("vw", "a", "z"),
-)
-
-Values = Sequence[float] | np.ndarray[Any, Any]
-
-
-class _Columns:
-    """Named float columns of one part, growing by rows; NaN where nothing is known."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.position = {name: index for index, name in enumerate(names)}
-        self.values = np.full((1_024, len(names)), np.nan, order="F")
-
-    def put(self, rows: list[int], values: Sequence[Values]) -> None:
-        if not rows:
-            return
-        if (most := max(rows)) >= len(self.values):
-            grown = np.full((max(2 * len(self.values), most + 1), self.values.shape[1]), np.nan, order="F")
-            grown[: len(self.values)] = self.values
-            self.values = grown
-        self.values[rows] = values
-
-    def column(self, name: str, length: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        column = self.values[:length, self.position[name]]
-        if len(column) < length:
-            column = np.concatenate([column, np.full(length - len(column), np.nan)])
-        return column
 
 
 class SymbolTable:
-    """All rows of one source.
-
-    `put` takes parts of changed symbols, `rows` gives the frame of fields, one row a symbol of the newest trading day.
-    """
+    """All rows of one source: `put_changes` takes in what changed, `rows` gives every field of every row."""
 
     def __init__(self) -> None:
-        self._index: dict[str, int] = {}
-        self._symbols: list[str] = []
-        self._trades = _Columns(parts.TRADE_COLUMNS)
-        self._seconds = _Columns(parts.BAR_COLUMNS)
-        self._minutes = _Columns(parts.BAR_COLUMNS)
-        self._quotes = _Columns(_QUOTE_COLUMNS)
-        self._reference = _Columns(REFERENCE_COLUMNS)
+        self._index: dict[bytes, int] = {}
+        self._symbols: list[bytes] = []
+        self._names: list[str] = []
+        self._figures = {part: Columns(names) for part, (_, names) in _FIGURES.items()}
+        self._quotes = Columns(_QUOTE_COLUMNS)
+        self._reference = Columns(REFERENCE_COLUMNS)
+        self._halts = Columns(_HALT_COLUMNS)
+        self._halt_events: dict[int, list[bytes | None]] = {}
+        self._texts: dict[str, list[str | None]] = {name: [] for name in ("reason", *REFERENCE_TEXTS)}
+        self._series: dict[str, pl.Series] = {}
+        # Day and place in `parts.BAR_KINDS` of the bars that a row's windows are made of.
+        self._day: Whole = np.empty(0, np.int64)
+        self._kind: Whole = np.empty(0, np.int64)
+        self._windows = Windows()
+        self._activity = TradeActivity()
+        self._news = NewsTimes()
+        self._usual: tuple[Any, Floats] = (None, np.empty(0))
 
     def __len__(self) -> int:
         return len(self._symbols)
 
-    def _row(self, symbol: str) -> int:
+    def _row(self, symbol: bytes) -> int:
         row = self._index.get(symbol)
         if row is None:
             row = self._index[symbol] = len(self._symbols)
             self._symbols.append(symbol)
+            self._names.append(symbol.decode())
+            for texts in self._texts.values():
+                texts.append(None)
+            self._series.clear()
         return row
 
-    def put(self, symbols: Sequence[bytes], kept: Mapping[str, Sequence[bytes | None]]) -> None:
-        """Take in the parts of changed symbols, as `Store.read_parts` gives them."""
-        rows = [self._row(symbol.decode()) for symbol in symbols]
-
-        def gather(columns: _Columns, key: str, read: Callable[[bytes], Values]) -> None:
-            found = [(row, read(part)) for row, part in zip(rows, kept[key], strict=True) if part]
-            columns.put([row for row, _ in found], [values for _, values in found])
-
-        gather(self._trades, parts.TRADES, parts.figures)
-        gather(self._seconds, parts.SECOND_BARS, parts.figures)
-        gather(self._minutes, parts.MINUTE_BARS, parts.figures)
-        gather(self._quotes, parts.QUOTES, _quote_values)
-
-    def put_reference(self, reference: Mapping[bytes, bytes], only: Iterable[str] | None = None) -> None:
-        """Take in reference arrays by symbol; of `only` these symbols, else of all that have a row."""
-        if only is None:
-            self._reference = _Columns(REFERENCE_COLUMNS)
-        wanted = self._index if only is None else only
-        found = [(self._row(symbol), raw) for symbol in wanted if (raw := reference.get(symbol.encode())) is not None]
-        self._reference.put([row for row, _ in found], [_decode_part(raw) for _, raw in found])
-
-    def base(self, day: TradingDay | None, session: str, complete: bool) -> pl.DataFrame:
-        """The base columns that formulas are written over, of every symbol that has the newest trading day.
+    def put_changes(self, store: Store, changes: Changes) -> None:
+        """Read what changed, and take it in.
 
         Args:
-            day: The market's trading day; rows of another day are left out. None: the newest that any row has.
-            session: The market's session.
-            complete: Whether the day was seen from its start.
+            store: The cache.
+            changes: As `Store.changes_since` gives them; where they are everything, of symbols that may be known.
+
+        Raises:
+            redis.RedisError: The cache cannot be read.
         """
-        length = len(self._symbols)
-        days = np.fmax.reduce([part.column("day", length) for part in (self._trades, self._seconds, self._minutes)])
-        present = days == (day.number if day is not None else days[np.isfinite(days)].max(initial=0))
-        columns: dict[str, Any] = {}
+        known = len(self)
+        self._put_bars(store, self._put_parts(store.read_changed(changes)), changes)
+        traded = sorted(changes.trades)
+        activity = zip(traded, store.read_activity(traded), strict=True)
+        found = [(self._row(symbol), kept) for symbol, kept in activity if kept is not None]
+        self._activity.put([row for row, _ in found], [kept for _, kept in found])
+        if changes.news:
+            self._news.put(store.redis.zrange(NEWS_RECENT, 0, -1, withscores=True), self._row)
+        # Reference data come for the whole market, before a symbol's first event: it is read for those that have a row.
+        told = self._symbols[:known] if changes.everything else changes.reference & self._index.keys()
+        self._put_reference(store, [*told, *self._symbols[known:]])
 
-        def take(prefix: str, part: _Columns, names: Iterable[str]) -> None:
+    def _put_parts(self, kept: Mapping[str, Mapping[bytes, bytes]]) -> Whole:
+        """Take in parts by table key and symbol; the rows whose trades or bars they are."""
+        traded: set[int] = set()
+        for part, (key, names) in _FIGURES.items():
+            of_part = kept.get(key, {})
+            rows = [self._row(symbol) for symbol in of_part]
+            self._figures[part].put(rows, parts.figures(b"".join(of_part.values())).reshape(-1, len(names)))
+            traded.update(rows)
+        quotes = kept.get(parts.QUOTES, {})
+        self._quotes.put([self._row(symbol) for symbol in quotes], [_quote_values(quote) for quote in quotes.values()])
+        halted: set[int] = set()
+        for position, key in enumerate(_HALT_PARTS):
+            for symbol, event in kept.get(key, {}).items():
+                row = self._row(symbol)
+                self._halt_events.setdefault(row, [None] * len(_HALT_PARTS))[position] = event
+                halted.add(row)
+        halts = [(row, halt_figures(*self._halt_events[row])) for row in halted]
+        self._halts.put([row for row, _ in halts], [[getattr(halt, n) for n in _HALT_COLUMNS] for _, halt in halts])
+        self._put_texts("reason", [(row, halt.reason) for row, halt in halts])
+        return np.array(sorted(traded), np.int64)
+
+    def _put_texts(self, name: str, texts: Iterable[tuple[int, str | None]]) -> None:
+        kept = self._texts[name]
+        for row, text in texts:
+            if kept[row] != text:
+                kept[row] = text
+                self._series.pop(name, None)
+
+    def _put_reference(self, store: Store, symbols: Sequence[bytes]) -> None:
+        if not symbols:
+            return
+        rows = [self._index[symbol] for symbol in symbols]
+        unknown: list[Any] = [np.nan] * len(REFERENCE_COLUMNS) + [None] * len(REFERENCE_TEXTS)
+        found = [_decode_part(raw) if raw else unknown for raw in store.redis.hmget(REFERENCE, symbols)]
+        self._reference.put(rows, [values[: len(REFERENCE_COLUMNS)] for values in found])
+        for position, name in enumerate(REFERENCE_TEXTS, len(REFERENCE_COLUMNS)):
+            self._put_texts(name, [(row, values[position]) for row, values in zip(rows, found, strict=True)])
+
+    def _days(self) -> Floats:
+        """The day of each row, as a number; NaN for one without a trade or bar."""
+        length = len(self)
+        days: Floats = np.fmax.reduce([columns.column("day", length) for columns in self._figures.values()])
+        return days
+
+    def _put_bars(self, store: Store, rows: Whole, changes: Changes) -> None:
+        length = len(self)
+        self._windows.extend(length)
+        self._day, self._kind = grown(self._day, length, 0), grown(self._kind, length, 0)
+        days = np.nan_to_num(self._days()[rows]).astype(np.int64)
+        kinds = np.full(len(rows), parts.BAR_KINDS.index("T"))
+        for part, kind in (("M", "AM"), ("S", "A")):
+            kinds[self._figures[part].column("day", length)[rows] == days] = parts.BAR_KINDS.index(kind)
+        anew = (self._day[rows] != days) | (self._kind[rows] != kinds) | changes.everything
+        self._day[rows], self._kind[rows] = days, kinds
+        reloaded = set(rows[anew].tolist())
+        seeded = changes.seeded | {symbol for symbol, kind, _ in changes.chunks if kind == _REST}
+        reloaded |= {self._index[symbol] for symbol in seeded if symbol in self._index}
+        self._load(store, reloaded)
+        self._load(store, set(self._put_chunks(store, changes.chunks, reloaded).tolist()))
+
+    def _put_chunks(self, store: Store, chunks: Iterable[Chunk], reloaded: set[int]) -> Whole:
+        """Take in bars of symbols that were not loaded anew; the rows that have to be."""
+        wanted, rows = [], []
+        for chunk in sorted(chunks):
+            row = self._index.get(chunk[0])
+            if row is not None and row not in reloaded and parts.BAR_KINDS[self._kind[row]] == chunk[1]:
+                wanted.append(chunk)
+                rows.append(row)
+        if not wanted:
+            return _NO_ROWS
+        found = bars.read_chunks(store, wanted)
+        return self._windows.put(*_owned(rows, found))
+
+    def _load(self, store: Store, rows: set[int]) -> None:
+        """Read the days of rows anew; those of an earlier day than the newest have none that counts."""
+        everyone = np.array(sorted(rows), np.int64)
+        self._windows.begin(everyone)
+        current = everyone[self._day[everyone] == self._day.max(initial=0)]
+        for start in range(0, len(current), _PAGE):
+            page = current[start : start + _PAGE].tolist()
+            kept = bars.read_days(store, [self._symbols[row] for row in page])
+            own, rest = [], []
+            for row in page:
+                by_kind = kept.get(self._symbols[row], {})
+                own.append(by_kind.get(parts.BAR_KINDS[self._kind[row]], _NO_BARS))
+                rest.append(by_kind.get(_REST, _NO_BARS))
+            self._windows.load(_owned(page, own), _owned(page, rest))
+
+    def rows(self, moment: Moment, profile: Profile | None = None) -> pl.DataFrame:
+        """The rows with every field of `fields.FIELDS`, one a symbol that has the trading day.
+
+        Args:
+            moment: As of when; without a day, the newest day that any row has stands.
+            profile: The usual volume by minute of the day.
+        """
+        return rows_of([self.base(moment, profile)])
+
+    def base(self, moment: Moment, profile: Profile | None = None) -> Base:
+        """What `rows_of` makes rows of; arguments as for `rows`. It stands until the table changes."""
+        days = self._days()
+        number = moment.day.number if moment.day is not None else int(np.nan_to_num(days).max(initial=0))
+        day = moment.day or (trading_day(_date(number)) if number else None)
+        columns = self._base(moment, day, days, profile)
+        present = days == number
+        if not present.all():
+            shown = np.flatnonzero(present)
+            # Both arrays and series take the indices of what is wanted.
+            columns = {name: column[shown] for name, column in columns.items()}
+        date_ = _date(number).isoformat() if number else None
+        shared = (date_, moment.session, float(moment.clock), float(day.start if day is not None else 0))
+        return Base(columns, shared, None if moment.whole_day else moment.seeded)
+
+    def _base(self, moment: Moment, day: TradingDay | None, days: Floats, profile: Profile | None) -> dict[str, Any]:
+        """The columns that formulas are written over, but for those that all rows share; NaN for unknown."""
+        length = len(self)
+        columns: dict[str, Any] = {"symbol": self._column_of_texts("symbol", self._names)}
+        for part, needs in (("T", _TRADE_NEEDS), *((part, (*_BAR_NEEDS, *_LATEST)) for part in "SMD")):
+            figures = self._figures[part]
             # A part of an older day is as good as empty: the row began anew with the newer day's first event.
-            stale = part.column("day", length) != days
-            for name in names:
-                column = part.column(name, length).copy()
-                column[stale] = np.nan
-                columns[f"{prefix}.{name}"] = column[present]
-
-        take("T", self._trades, _TRADE_NEEDS)
-        take("S", self._seconds, _BAR_NEEDS)
-        take("M", self._minutes, _BAR_NEEDS)
+            stale = figures.column("day", length) < days
+            clean = _without(stale) if stale.any() else _as_it_is
+            columns |= {f"{part}.{name}": clean(figures.column(name, length)) for name in needs}
         # Of the latest bar, minute bars stand in where there are no second bars.
-        have_seconds = np.isfinite(columns["S.s"])
-        for name in _BAR_NEEDS:
-            columns[f"B.{name}"] = np.where(have_seconds, columns[f"S.{name}"], columns[f"M.{name}"])
-        for name in _QUOTE_COLUMNS:
-            columns[f"Q.{name}"] = self._quotes.column(name, length)[present]
-        for name in REFERENCE_COLUMNS:
-            columns[f"R.{name}"] = self._reference.column(name, length)[present]
-        symbols = [symbol for symbol, is_in in zip(self._symbols, present, strict=True) if is_in]
-        number = int(days[present][0]) if symbols else 0
-        frame = pl.DataFrame(columns).with_columns(pl.all().fill_nan(None)) if symbols else _EMPTY
-        return frame.with_columns(
-            pl.Series("symbol", symbols, dtype=pl.String),
-            pl.lit(f"{number // 10_000:04d}-{number // 100 % 100:02d}-{number % 100:02d}").alias("trading_day"),
-            pl.lit(session).alias("session"),
-            pl.lit(complete).alias("complete"),
-        )
+        known = {part: np.isfinite(columns[f"{part}.s"]) for part in "SM"}
+        for name in _LATEST:
+            second, minute, rest = (columns[f"{part}.{name}"] for part in "SMD")
+            columns[f"B.{name}"] = np.where(known["S"], second, np.where(known["M"], minute, rest))
+        for prefix, figures, names in (
+            ("Q", self._quotes, _QUOTE_COLUMNS),
+            ("R", self._reference, REFERENCE_COLUMNS),
+            ("H", self._halts, _HALT_COLUMNS),
+        ):
+            columns |= {f"{prefix}.{name}": figures.column(name, length) for name in names}
+        if moment.reference_day is not None and day is not None and moment.reference_day != day.number:
+            # Better unknown than another day's, until they are loaded.
+            columns |= {f"R.{name}": np.full(length, np.nan) for name in _OF_THE_DAY_BEFORE}
+        columns["H.reason"] = self._column_of_texts("reason", self._texts["reason"])
+        columns |= {f"R.{name}": self._column_of_texts(name, self._texts[name]) for name in REFERENCE_TEXTS}
+        for prefix, over_time in (("W", self._windows), ("A", self._activity), ("N", self._news)):
+            columns |= {f"{prefix}.{name}": values for name, values in over_time.at(moment.clock, length).items()}
+        columns["P.usual"] = self._usual_volume(profile, moment.clock, day)
+        return columns
 
-    def rows(self, day: TradingDay | None, session: str, complete: bool) -> pl.DataFrame:
-        """The rows with every field of `fields.FIELDS`; arguments as for `base`."""
-        return with_fields(self.base(day, session, complete))
+    def _column_of_texts(self, name: str, texts: Sequence[str | None]) -> pl.Series:
+        series = self._series.get(name)
+        if series is None:
+            series = self._series[name] = pl.Series(name, texts, dtype=pl.String)
+        return series
+
+    def _usual_volume(self, profile: Profile | None, clock: int, day: TradingDay | None) -> Floats:
+        """The usual volume up to a clock's minute of the day; it is asked for once a minute."""
+        length = len(self)
+        if profile is None or day is None:
+            return np.full(length, np.nan)
+        minute = min(max(clock - day.start, 0), day.end - day.start - 1) // MINUTE_MS
+        asked = (profile, minute, length)
+        if self._usual[0] is None or self._usual[0][0] is not profile or self._usual[0][1:] != asked[1:]:
+            self._usual = (asked, profile.at(self._names, minute))
+        return self._usual[1]
+
+
+def _as_it_is(column: Floats) -> Floats:
+    return column
+
+
+def _without(rows: Mask) -> Callable[[Floats], Floats]:
+    return lambda column: np.where(rows, np.nan, column)
+
+
+def _owned(rows: Sequence[int], found: Sequence[np.ndarray[Any, Any]]) -> tuple[Whole, np.ndarray[Any, Any]]:
+    """Bars of several rows in one array, and the row of each; as bytes they join far faster than as structures."""
+    joined = np.frombuffer(b"".join(of_row.data for of_row in found), parts.BAR)
+    return np.repeat(np.array(rows, np.int64), [len(of_row) for of_row in found]), joined
+
+
+def _date(number: int) -> date:
+    return date(number // 10_000, number // 100 % 100, number % 100)
 
 
 def _quote_values(kept: bytes) -> list[float]:
@@ -156,13 +295,3 @@ def _quote_values(kept: bytes) -> list[float]:
     bid, ask = quote.bp or np.nan, quote.ap or np.nan
     sizes = (np.nan if size is None else size for size in (quote.bs, quote.as_))
     return [bid, ask, *sizes]
-
-
-_EMPTY: Final = pl.DataFrame(
-    schema={
-        **{f"T.{name}": pl.Float64 for name in _TRADE_NEEDS},
-        **{f"{part}.{name}": pl.Float64 for part in "SMB" for name in _BAR_NEEDS},
-        **{f"Q.{name}": pl.Float64 for name in _QUOTE_COLUMNS},
-        **{f"R.{name}": pl.Float64 for name in REFERENCE_COLUMNS},
-    }
-)

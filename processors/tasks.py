@@ -10,12 +10,13 @@ import redis
 from celery import Task, shared_task
 from celery.signals import task_revoked, worker_ready
 from django.conf import settings
-from django.db import DatabaseError
 
 from listener.events import Batch, market_of
+from processors.conditions import refresh_rules
 from processors.merge import Merge
 from processors.merge_bars import merge_bars
-from processors.merge_quotes import merge_halts, merge_quotes
+from processors.merge_halts import merge_halts
+from processors.merge_quotes import merge_quotes
 from processors.merge_raw import merge_news, merge_raw, merge_unknown, parts_by_way
 from processors.merge_trades import merge_trades
 from processors.sessions import DayLookup
@@ -28,10 +29,12 @@ _days = DayLookup()
 _RETRY_S = 0.2
 # Beside these two feeds carry what no row is made of: values, auction imbalances.
 _BARS = frozenset({"A", "AM"})
-_BANDS = frozenset({"LULD"})
+_HALTS = frozenset({"LULD", "HALT"})
+
+Prepare = Callable[[Batch, Store], Merge]
 
 
-def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Callable[[Store], Merge]) -> None:
+def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Prepare) -> None:
     """Merge a batch, unless it is too old; while the cache is away wait for it, as long as the batch is worth it."""
     store = default_store()
     lossless = (task.request.delivery_info or {}).get("routing_key") == queues.LOSSLESS
@@ -46,7 +49,7 @@ def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Callable[[
                 return
             if prepared is None:
                 store.interest.refresh()
-                prepared = prepare(store)
+                prepared = prepare(batch, store)
             store.merge(prepared, batch, feed)
             return
         except (redis.ConnectionError, redis.TimeoutError) as error:
@@ -71,66 +74,82 @@ def _feed_task(function: Callable[..., None]) -> Any:
     )(function)
 
 
-def _process(
-    task: "Task[..., None]",
-    feed: str,
-    batch: Batch,
-    into_table: Callable[[Batch, Store], Merge],
-    in_table: frozenset[str] | None = None,
-) -> None:
-    """Merge into the symbol table what belongs there, and keep the rest as it came.
+def _trades(batch: Batch, store: Store) -> Merge:
+    refresh_rules(store)
+    return merge_trades(batch, store.interest, _days, store.covered(batch.source))
 
-    Args:
-        into_table: Merges events of stocks.
-        in_table: The types that it takes, where the feed carries others beside them.
-    """
+
+# How a feed's events of stocks become rows, and which types those are where it carries others beside them.
+_INTO_TABLE: dict[str, tuple[Prepare, frozenset[str] | None]] = {
+    "aggregate": (lambda batch, store: merge_bars(batch, store.interest, _days), _BARS),
+    "trades": (_trades, None),
+    "quotes": (lambda batch, store: merge_quotes(batch, store.interest), None),
+    "halts": (lambda batch, store: merge_halts(batch, store.interest), _HALTS),
+}
+_AS_THEY_CAME: dict[str, Prepare] = {
+    "news": lambda batch, store: merge_news(batch),
+    "unknown": lambda batch, store: merge_unknown(batch, store.interest),
+}
+
+
+def parts_of(feed: str, batch: Batch) -> list[tuple[Batch, Prepare]]:
+    """A batch's parts, each with what merges it: what belongs in the symbol table, and the rest, kept as it came."""
+    if feed in _AS_THEY_CAME:
+        return [(batch, _AS_THEY_CAME[feed])]
     market = market_of(batch.source)
+    into_table, in_table = _INTO_TABLE[feed]
     table: Batch | None = batch
     raw: Batch | None = None
     if market != "stocks":
         table, raw = None, batch
     elif in_table is not None:
         table, raw = parts_by_way(batch, in_table)
-    if table is not None:
-        _apply(task, feed, table, lambda store: into_table(table, store))
-    if raw is not None:
-        _apply(task, feed, raw, lambda store: merge_raw(raw, market, store.interest))
+    ways: list[tuple[Batch | None, Prepare]] = [
+        (table, into_table),
+        (raw, lambda part, store: merge_raw(part, market, store.interest)),
+    ]
+    return [(part, prepare) for part, prepare in ways if part is not None]
+
+
+def _process(task: "Task[..., None]", feed: str, batch: Batch) -> None:
+    for part, prepare in parts_of(feed, batch):
+        _apply(task, feed, part, prepare)
 
 
 @_feed_task
 def process_aggregates(self: "Task[..., None]", batch: Batch) -> None:
     """Second and minute bars; values of indices, fair market values."""
-    _process(self, "aggregate", batch, lambda part, store: merge_bars(part, store.interest, _days), _BARS)
+    _process(self, "aggregate", batch)
 
 
 @_feed_task
 def process_trades(self: "Task[..., None]", batch: Batch) -> None:
     """Prints."""
-    _process(self, "trades", batch, lambda part, store: merge_trades(part, store.interest, _days))
+    _process(self, "trades", batch)
 
 
 @_feed_task
 def process_quotes(self: "Task[..., None]", batch: Batch) -> None:
     """Best bids and offers; books."""
-    _process(self, "quotes", batch, lambda part, store: merge_quotes(part, store.interest))
+    _process(self, "quotes", batch)
 
 
 @_feed_task
 def process_halts(self: "Task[..., None]", batch: Batch) -> None:
     """Price bands and halts; auction imbalances."""
-    _process(self, "halts", batch, lambda part, store: merge_halts(part, store.interest), _BANDS)
+    _process(self, "halts", batch)
 
 
 @_feed_task
 def process_news(self: "Task[..., None]", batch: Batch) -> None:
     """News articles."""
-    _apply(self, "news", batch, lambda store: merge_news(batch))
+    _process(self, "news", batch)
 
 
 @_feed_task
 def process_unknown(self: "Task[..., None]", batch: Batch) -> None:
     """Whatever has no feed of its own."""
-    _apply(self, "unknown", batch, lambda store: merge_unknown(batch, store.interest))
+    _process(self, "unknown", batch)
 
 
 FEED_TASKS = {
@@ -185,17 +204,3 @@ def scan_tick() -> None:
     from processors.engine import default_engine  # polars with it: only the scans worker needs it
 
     default_engine().tick()
-
-
-@shared_task(acks_late=False, ignore_result=True)
-def refresh_reference() -> None:
-    """Load the previous day's bars when the market's day is not the one they were loaded for."""
-    from listener.wishes import read_wish
-    from processors.reference import refresh, rest_url
-
-    try:
-        address = read_wish(None).address
-    except (DatabaseError, ValueError) as error:
-        log.warning("the feed's settings cannot be read, the previous day is loaded later: %s", error)
-        return
-    refresh(default_store(), rest_url(address.feed), address.key)

@@ -93,6 +93,18 @@ LULD: Final = LongNames(
         "q": "sequence_number",
     }
 )
+HALT: Final = LongNames(
+    {
+        "ev": "event_type",
+        "sym": "symbol",
+        "reason": "reason",
+        "market": "market",
+        "pause_price": "pause_price",
+        "resume_quote_at": "resume_quote_timestamp",
+        "resume_at": "resume_timestamp",
+        "t": "timestamp",
+    }
+)
 FMV: Final = LongNames({"ev": "event_type", "sym": "symbol", "fmv": "fmv", "t": "timestamp"})
 VALUE: Final = LongNames({"ev": "event_type", "sym": "symbol", "val": "value", "t": "timestamp"})
 NOI: Final = LongNames(

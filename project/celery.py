@@ -53,17 +53,33 @@ app.conf.update(
         # Each message dies at the next tick: a late scan is worthless.
         "scan": {
             "task": "processors.tasks.scan_tick",
-            "schedule": 1.0,
-            "options": {"queue": queues.SCANS, "expires": 1.0},
+            "schedule": 0.25,
+            "options": {"queue": queues.SCANS, "expires": 0.25},
         },
         "reference": {
-            "task": "processors.tasks.refresh_reference",
+            "task": "processors.jobs.refresh_reference",
             "schedule": 15.0,
             "options": {"queue": queues.JOBS, "expires": 15.0},
+        },
+        "seed": {
+            "task": "processors.jobs.seed_day",
+            "schedule": 5.0,
+            "options": {"queue": queues.JOBS, "expires": 5.0},
+        },
+        "profile": {
+            "task": "processors.jobs.record_volume_profile",
+            "schedule": 60.0,
+            "options": {"queue": queues.JOBS, "expires": 60.0},
+        },
+        "alerts": {
+            "task": "processors.jobs.store_alerts",
+            "schedule": 1.0,
+            "options": {"queue": queues.JOBS, "expires": 1.0},
         },
     },
 )
 app.autodiscover_tasks(["processors"])
+app.autodiscover_tasks(["processors"], related_name="jobs")
 
 
 @setup_logging.connect

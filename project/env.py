@@ -137,10 +137,15 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()] or list(default)
 
 
-def url(name: str, default: str, schemes: tuple[str, ...], example: str) -> str:
-    """An address with one of `schemes`; it may carry a password, so a problem never shows the value, nor part of it."""
+def url(name: str, default: str, schemes: tuple[str, ...], example: str, words: tuple[str, ...] = ()) -> str:
+    """An address with one of `schemes`, or one of `words`.
+
+    It may carry a password, so a problem never shows the value, nor part of it.
+    """
 
     def parse(raw: str) -> str:
+        if raw in words:
+            return raw
         try:
             parts = urlsplit(raw)
         except ValueError:

@@ -28,6 +28,12 @@ MASSIVE_MARKET = env.choice("MASSIVE_MARKET", "stocks", ("stocks", "options", "i
 MASSIVE_SUBSCRIPTIONS = env.subscriptions("MASSIVE_SUBSCRIPTIONS")  # none: the usual ones of the market
 MASSIVE_SECURE = env.flag("MASSIVE_SECURE", default=bool(MASSIVE_API_KEY))
 MASSIVE_REST_URL = env.url("MASSIVE_REST_URL", "", ("http", "https"), "https://api.massive.com")
+# What the key's plan bears: the free one 5, unlimited ones some 50 a second. A server on this machine is asked freely.
+MASSIVE_REST_CALLS_A_MINUTE = env.integer("MASSIVE_REST_CALLS_A_MINUTE", 3_000, 1, 60_000)
+# Where halts are listed; none: at Nasdaq Trader's for the live market, on the simulator's own server for the simulator.
+TRADE_HALTS_URL = env.url(
+    "TRADE_HALTS_URL", "", ("http", "https"), "https://www.nasdaqtrader.com/rss.aspx?feed=tradehalts, or off", ("off",)
+)
 
 # 2. The listener: buffer and batches ---------------------------------------------------------------------------------
 MESSAGE_TTL_MS = env.integer("MESSAGE_TTL_MS", 5_000, 100, 600_000)
@@ -101,6 +107,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "django_vite",
+    "ninja",  # its pages of the API come from here, not from a CDN
     "allauth",
     "allauth.account",
     "project",

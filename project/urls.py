@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from control import views
+from control.api import api
 
 # The admin's own login knows no limit to guessing.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -12,6 +13,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("session/token", views.page_token, name="page_token"),
+    path("api/v1/", api.urls),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("healthz", views.healthz, name="healthz"),

@@ -19,6 +19,7 @@ from tests import independent
 if settings.SETTINGS_MODULE != "tests.settings":
     pytest.exit(f"DJANGO_SETTINGS_MODULE is {settings.SETTINGS_MODULE}: unset it, tests have their own.", returncode=4)
 
+
 def _flushes(item: pytest.Item) -> bool:
     """Whether a test leaves the database without what migrations put there."""
     mark = item.get_closest_marker("django_db")

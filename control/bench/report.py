@@ -1,4 +1,4 @@
-"""A run of `bench ingest` as people read it."""
+"""A run of a bench as people read it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -45,3 +45,19 @@ def step_line(step: Step) -> str:
     delay = "" if p99 is None else f", 99 % within {p99:,.0f} ms"
     others = f", others at {outcome['others_cpu_percent']:.0f} %"
     return f"{outcome['rate']:>10,}/s  {step.reason or 'nothing lost'}{delay}{others}"
+
+
+def scan_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """The figures of `bench scan`, line by line."""
+    asked, machine = result["parameters"], result["machine"]
+    yield f"machine      {machine['cores']} cores of {machine['cpu']}; polars in {result['polars_threads']} thread"
+    yield f"asked for    {asked['symbols']:,} symbols, {asked['scanners']:,} scanners, {asked['ticks']:,} ticks each"
+    take_over = result["take_over_ms"]
+    yield f"take-over    {take_over['tick']:,.0f} ms, of which reading everything {take_over['reading']:,.0f} ms"
+    yield f"memory       engine {result['engine_rss_mb']:,} MB; cache {result['cache_mb']:,} MB"
+    yield ""
+    steps = next(iter(result["tick_ms"].values()))["steps"]
+    yield f"{'changed':<9}{'median':>9}{'99 %':>9}{'CPU':>9}" + "".join(f"{step:>12}" for step in steps) + "   ms"
+    for share, tick in result["tick_ms"].items():
+        each = "".join(f"{value:>12.1f}" for value in tick["steps"].values())
+        yield f"{share:<9}{tick['median']:>9.1f}{tick['p99']:>9.1f}{tick['cpu']:>9.1f}{each}"

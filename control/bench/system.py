@@ -4,7 +4,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from control.supervisor import ProcessSpec
 from processors.store import Store, connect
 from project import queues
 from project.embedded import EmbeddedValkey, PrivateRabbitMQ
+from project.env import BASE_DIR
 from project.processes import Daemon, ServiceUnavailable
 
 _READY_S = 60.0
@@ -255,6 +256,33 @@ def interruptible() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def printed_by(module: str, arguments: Sequence[str], folder: Path, interrupted: Event, **variables: str) -> str:
+    """Run a module of the project in a process of its own; the last line that it printed.
+
+    Args:
+        folder: A private one, for its files.
+        interrupted: Set when it is to end.
+        variables: Of its environment.
+
+    Raises:
+        KeyboardInterrupt: It was interrupted.
+        PartEnded: It failed; the text has the end of what it said.
+    """
+    process = Daemon("The bench", folder / "bench.log")
+    environment = {"PYTHONPATH": str(BASE_DIR), "TMPDIR": str(folder), **variables}
+    process.start((sys.executable, "-m", module, *arguments), os.environ | environment)
+    try:
+        while process.running:
+            if interrupted.wait(_POLL_S):
+                raise KeyboardInterrupt
+    finally:
+        process.stop(1.0)
+    said = process.log.read_text(encoding="utf-8", errors="replace").strip()
+    if not said.endswith("}"):
+        raise PartEnded(f"The bench did not get to its end:\n{said[-2_000:]}")
+    return said.splitlines()[-1]
 
 
 def tuning() -> Mapping[str, int]:

@@ -29,6 +29,7 @@ class History:
 
     def __init__(self, universe: Universe, calendar: TradingCalendar, first: TradingDay, pace: Pace) -> None:
         self._universe, self._calendar, self._pace = universe, calendar, pace
+        self.first = first.date
         self._finished: dict[dt.date, DayFigures] = {}
         self._closes: dict[dt.date, Ints] = {}
         close = universe.price.astype(np.float64)
@@ -58,6 +59,10 @@ class History:
         if date not in self._closes or date == self._dates[0]:
             return None
         return self._drawn(date)
+
+    def shares_of(self, date: dt.date) -> dt.date:
+        """The day in whose shares a day's figures are: its own if it was played, else the run's first."""
+        return max(date, self.first)
 
     def close_before(self, date: dt.date) -> Ints:
         """Closes of the trading day before `date`, by symbol."""

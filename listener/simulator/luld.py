@@ -33,6 +33,15 @@ class BandChange(NamedTuple):
     indicator: int
 
 
+class Pause(NamedTuple):
+    """A trading pause: when it began, at which price, and when trading resumed, None until then."""
+
+    symbol: int
+    at: int
+    price: float
+    resumed_at: int | None
+
+
 class Bands:
     """Bands, halts and reopenings of all symbols, advanced once a second.
 
@@ -41,6 +50,9 @@ class Bands:
         book: Where bands and halts take effect.
         day: The trading day.
         at: The instant to start at, epoch ms; inside the regular session all bands stand already.
+
+    Attributes:
+        pauses: The day's pauses of symbols whose halts the stream does not tell.
     """
 
     def __init__(self, universe: Universe, book: Book, day: TradingDay, at: int) -> None:
@@ -51,6 +63,7 @@ class Bands:
         self._limit_since = np.zeros(n, np.int64)
         self._turn = np.arange(n)
         self.halted_until = np.zeros(n, np.int64)
+        self.pauses: list[Pause] = []
         book.upper[:], book.lower[:] = NO_BAND, 0
         if day.open < at < day.close:
             self._set(np.arange(n), at)
@@ -91,6 +104,7 @@ class Bands:
             book.upper[:], book.lower[:] = NO_BAND, 0
             over = np.flatnonzero(book.halted)
             book.halted[:] = False
+            self._resumed(over, at)
             return [], over
         self._average += (book.price - self._average) / _AVERAGE_SECONDS
         since_open = (at - day.open) // SECOND
@@ -122,10 +136,18 @@ class Bands:
     def _reopen(self, symbols: Ints, at: int, rng: np.random.Generator) -> None:
         book = self._book
         book.halted[symbols] = False
+        self._resumed(symbols, at)
         price = book.price[symbols] * np.exp(rng.normal(0.0, 0.04, len(symbols)))
         self._reference[symbols] = self._average[symbols] = price
         self._set(symbols, at)
         book.reprice(symbols, price, at)
+
+    def _resumed(self, symbols: Ints, at: int) -> None:
+        over = set(symbols.tolist())
+        self.pauses = [
+            pause._replace(resumed_at=at) if pause.resumed_at is None and pause.symbol in over else pause
+            for pause in self.pauses
+        ]
 
     def _halts(self, at: int) -> list[BandChange]:
         book = self._book
@@ -137,6 +159,11 @@ class Bands:
         book.halted[pausing] = True
         self._limit_since[pausing] = 0
         self.halted_until[pausing] = at + PAUSE
+        self.pauses += [
+            Pause(symbol, at, float(book.price[symbol]), None)
+            for symbol in pausing.tolist()
+            if not self._listed_on_nasdaq(symbol)
+        ]
         return [
             BandChange(symbol, 0, 0, HALT if self._listed_on_nasdaq(symbol) else CHANGE) for symbol in pausing.tolist()
         ]

@@ -16,10 +16,11 @@ from listener.simulator.history import History
 from listener.simulator.pace import make_pace
 from listener.simulator.plan import plan_day
 from listener.simulator.prints import trade_events
-from listener.simulator.server import Audience, SourceInfo
+from listener.simulator.server import TRADE_HALTS_PATH, Audience, SourceInfo
 from listener.simulator.simulated_reference import SimulatedReference
 from listener.simulator.subscriptions import Subscription
 from listener.simulator.tape import STEP, DayTape, Step
+from listener.simulator.trade_halts import halts_document
 from listener.simulator.trading_days import SECOND, TradingCalendar, TradingDay, new_york_time
 from listener.simulator.universe import Ints, make_universe
 from listener.simulator.wire import TYPE_OF, Event, LuldEvent, encode
@@ -67,7 +68,13 @@ class SimulatedMarket:
 
     def source(self) -> SourceInfo:
         """The run that is served."""
-        return SourceInfo(self._source, "simulator", self.now, self._speed, lossless=False)
+        return SourceInfo(
+            self._source, "simulator", self.now, self._speed, lossless=False, trade_halts=TRADE_HALTS_PATH
+        )
+
+    def trade_halts(self) -> bytes:
+        """The day's halts that the stream does not tell, as Nasdaq Trader lists them."""
+        return halts_document(self.universe, self.tape.bands.pauses)
 
     def _tape_of(self, day: TradingDay, close_before: Ints, start: int) -> DayTape:
         return DayTape(self.universe, plan_day(self.universe, day), self._pace, close_before, start)
@@ -78,6 +85,7 @@ class SimulatedMarket:
             following = self.calendar.next(self.tape.day.date)
             if until >= following.start + STEP:
                 close = self._history.finish(self.tape.figures, self.tape.close_before)
+                close = self.reference.after_splits(close, following.date)
                 self.tape = self._tape_of(following, close, following.start)
                 self.reference.begin_day(self.tape)
         if self.tape.over or until < self.tape.now + STEP:

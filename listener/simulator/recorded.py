@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _FRAMES_A_TURN: Final = 64
 _FINGERPRINT_BYTES: Final = 64 * 1024
 _LAST_WORDS_SECONDS: Final = 60.0
+# Halts that were listed beside the stream: no channel brings them, so no subscription leaves them out.
+_LISTED_HALT: Final = "HALT"
 # A listener learns the previous day's figures seconds after the first frame; of market time that may be any number.
 _AHEAD_LINES: Final = 50_000
 
@@ -194,12 +196,12 @@ class RecordedMarket:
 
 def _select(frame: bytes, heads: list[_Head], subscription: Subscription) -> tuple[bytes, int] | None:
     """The part of a frame that a subscription wants and its number of events; None when it wants nothing."""
-    if subscription.covers({head.ev for head in heads}):
+    if subscription.covers({head.ev for head in heads if head.ev != _LISTED_HALT}):
         return (frame, len(heads)) if heads else None
     wanted = [
         raw
         for raw, head in zip(_raws(frame), heads, strict=True)
-        if subscription.matches(head.ev, head.sym or head.T or head.pair)
+        if head.ev == _LISTED_HALT or subscription.matches(head.ev, head.sym or head.T or head.pair)
     ]
     return (msgspec.json.encode(wanted), len(wanted)) if wanted else None
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from listener.simulator.series import BarSeries
-from listener.simulator.trading_days import TradingCalendar, new_york_ms
+from listener.simulator.trading_days import TradingCalendar, new_york_ms, new_york_time
 
 Row = dict[str, Any]
 _PREVIOUS: Final = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume", "vw": "vwap"}
@@ -24,10 +24,16 @@ class RecordedReference:
         self.calendar = calendar
         self._clock = clock
         self._symbols: dict[str, Row] = {}
+        # The trading day that the reference lines are of: the one under way when the last came, or the next.
+        self._day: dt.date | None = None
         self._articles: list[Row] = []
 
     def learn(self, reference: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over a reference line; later values replace earlier ones field by field."""
+        now = self._clock()
+        date = new_york_time(now).date()
+        latest = self.calendar.latest(date)
+        self._day = latest.date if latest.date == date and now < latest.end else self.calendar.next(date).date
         for symbol, fields in reference.items():
             self._symbols.setdefault(symbol, {}).update(fields)
 
@@ -63,21 +69,23 @@ class RecordedReference:
             "prevDay": self._previous_day(ticker) or _NO_DAY,
         }
 
-    def grouped(self, date: dt.date) -> list[Row]:
-        """The previous day's bars, whatever the date."""
+    def grouped(self, date: dt.date, adjusted: bool) -> list[Row]:
+        """The previous day's bars, as the reference lines adjusted them; of any other day there are none."""
+        if self._day is None or date != self.calendar.before(self._day, 1)[0].date:
+            return []
         start = new_york_ms(date, 16)
         days = ((symbol, self._previous_day(symbol)) for symbol in self._symbols)
         return [{"T": symbol, **day, "t": start} for symbol, day in days if day is not None]
 
-    def minutes(self, ticker: str, date: dt.date) -> BarSeries:
+    def minutes(self, ticker: str, date: dt.date, adjusted: bool) -> BarSeries:
         """None: a recording holds no bars but those of its frames."""
         return BarSeries.empty()
 
-    def seconds(self, ticker: str, date: dt.date) -> BarSeries:
+    def seconds(self, ticker: str, date: dt.date, adjusted: bool) -> BarSeries:
         """None, as for minutes."""
         return BarSeries.empty()
 
-    def daily(self, ticker: str, first: dt.date, last: dt.date) -> BarSeries:
+    def daily(self, ticker: str, first: dt.date, last: dt.date, adjusted: bool) -> BarSeries:
         """None, as for minutes."""
         return BarSeries.empty()
 

@@ -15,6 +15,10 @@ from listener.simulator.series import BarSeries
 from listener.simulator.timespans import BadParameter, instant, span_bars
 from listener.simulator.trading_days import TradingCalendar
 
+# What the list of tickers tells of each.
+_LISTED: Final[tuple[str, ...]] = (
+    *("ticker", "name", "market", "locale", "primary_exchange", "type", "active", "currency_name", "cik"),
+)
 Row = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,16 +51,16 @@ class ReferenceData(Protocol):
     def snapshot(self, ticker: str) -> Row | None:
         """One ticker's snapshot, None when it is unknown."""
 
-    def grouped(self, date: dt.date) -> list[Row]:
-        """Daily bars of all symbols; empty when there are none."""
+    def grouped(self, date: dt.date, adjusted: bool) -> list[Row]:
+        """Daily bars of all symbols; empty when there are none. `adjusted`: in today's shares, not in the day's own."""
 
-    def minutes(self, ticker: str, date: dt.date) -> BarSeries:
+    def minutes(self, ticker: str, date: dt.date, adjusted: bool) -> BarSeries:
         """Minute bars of a symbol's day."""
 
-    def seconds(self, ticker: str, date: dt.date) -> BarSeries:
+    def seconds(self, ticker: str, date: dt.date, adjusted: bool) -> BarSeries:
         """Second bars of a symbol's day."""
 
-    def daily(self, ticker: str, first: dt.date, last: dt.date) -> BarSeries:
+    def daily(self, ticker: str, first: dt.date, last: dt.date, adjusted: bool) -> BarSeries:
         """Daily bars from `first` to `last`."""
 
     def float_row(self, ticker: str) -> Row | None:
@@ -89,6 +93,7 @@ def rest_routes(data: ReferenceData, api_key: str) -> list[web.RouteDef]:
         "/v1/marketstatus/now": endpoints.status,
         "/v1/marketstatus/upcoming": endpoints.upcoming,
         "/v2/reference/news": endpoints.news,
+        "/v3/reference/tickers": endpoints.tickers,
         "/v3/reference/tickers/{ticker}": endpoints.details,
         "/v3/reference/exchanges": endpoints.exchanges,
         "/v3/reference/conditions": endpoints.conditions,
@@ -135,6 +140,10 @@ def _integer(request: web.Request, name: str, default: int, most: int) -> int:
     return min(int(text), most)
 
 
+def _is_adjusted(request: web.Request) -> bool:
+    return request.query.get("adjusted", "true") != "false"
+
+
 def _date(text: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
@@ -149,7 +158,7 @@ def _selected(rows: Iterable[Row], request: web.Request, field: str) -> list[Row
         for suffix, compare in _COMPARISONS.items()
         if field + suffix in request.query
     ]
-    return [row for row in rows if all(compare(str(row[field]), bound) for compare, bound in bounds)]
+    return [row for row in rows if all(compare(str(row.get(field, "")), bound) for compare, bound in bounds)]
 
 
 def _page(rows: list[Row], request: web.Request, default_limit: int, most: int) -> web.Response:
@@ -182,12 +191,13 @@ class _Endpoints:
         return _json({"status": "OK", "request_id": _request_id(), "ticker": row})
 
     def grouped(self, request: web.Request) -> web.Response:
-        rows = self._data.grouped(_date(request.match_info["date"]))
+        adjusted = _is_adjusted(request)
+        rows = self._data.grouped(_date(request.match_info["date"]), adjusted)
         return _json(
             {
                 "status": "OK",
                 "request_id": _request_id(),
-                "adjusted": True,
+                "adjusted": adjusted,
                 "queryCount": len(rows),
                 "resultsCount": len(rows),
                 "count": len(rows),
@@ -205,12 +215,13 @@ class _Endpoints:
             raise BadParameter("The parameter 'to' cannot be a time that occurs before 'from'.")
         limit = _integer(request, "limit", _DEFAULT_BARS, _MAX_BARS)
         newest_first = request.query.get("sort", "asc") == "desc"
-        bars, more = span_bars(self._data, ticker, int(multiplier), span, start, end, limit, newest_first)
+        adjusted = _is_adjusted(request)
+        bars, more = span_bars(self._data, ticker, int(multiplier), span, start, end, limit, newest_first, adjusted)
         payload: Row = {
             "ticker": ticker,
             "status": "OK",
             "request_id": _request_id(),
-            "adjusted": True,
+            "adjusted": adjusted,
             "queryCount": len(bars),
             "resultsCount": len(bars),
             "count": len(bars),
@@ -240,6 +251,14 @@ class _Endpoints:
     def splits(self, request: web.Request) -> web.Response:
         rows = _selected(_selected(self._data.splits(), request, "ticker"), request, "execution_date")
         return _page(rows, request, 100, 5_000)
+
+    def tickers(self, request: web.Request) -> web.Response:
+        details = map(self._data.details, self._data.tickers())
+        rows: list[Row] = [{name: row[name] for name in _LISTED if name in row} for row in details if row is not None]
+        for field in ("ticker", "type", "market"):
+            rows = _selected(rows, request, field)
+        rows.sort(key=lambda row: str(row["ticker"]), reverse=request.query.get("order") == "desc")
+        return _page(rows, request, 100, 1_000)
 
     def status(self, request: web.Request) -> web.Response:
         return _json(status_now(self._data.calendar, self._data.clock()))

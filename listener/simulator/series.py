@@ -60,6 +60,15 @@ class BarSeries:
         inside = (self.start >= start) & (self.start < end)
         return type(self)(*(column[inside] for column in self.columns()))
 
+    def in_other_shares(self, factor: float) -> Self:
+        """The bars after a split that makes `factor` shares of one."""
+        if factor == 1.0:
+            return self
+        prices = np.array([self.open, self.high, self.low, self.close])
+        opens, high, low, close = np.rint(prices / factor).astype(np.int64)
+        volume = np.rint(self.volume * factor).astype(np.int64)
+        return type(self)(self.start, opens, high, low, close, volume, self.turnover, self.count)
+
     def merged(self, starts: Ints) -> Self:
         """Bars with equal `starts` (one for each bar, ascending) made one."""
         if not len(self):

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from typing import Final, Literal, Protocol, Self
+from hashlib import blake2b
+from typing import Final, Literal, Protocol, Self, runtime_checkable
 
 import msgspec
 from aiohttp import web
@@ -13,6 +14,7 @@ from listener.simulator.rest import ReferenceData, rest_routes
 log = logging.getLogger(__name__)
 
 DEFAULT_API_KEY: Final = "simulator"
+TRADE_HALTS_PATH: Final = "/tapewatch/trade-halts"
 _MAX_CLIENT_MESSAGE: Final = 1024 * 1024
 _WRITE_BUFFER: Final = 256 * 1024
 
@@ -26,6 +28,7 @@ class SourceInfo(msgspec.Struct, frozen=True):
         clock: The market's time, epoch ms.
         speed: Multiple of real time; 0 is as fast as the client reads.
         lossless: Whether the feed waits for its reader.
+        trade_halts: The path of its list of halts; empty where it has none.
     """
 
     source: str
@@ -33,6 +36,7 @@ class SourceInfo(msgspec.Struct, frozen=True):
     clock: int
     speed: float
     lossless: bool
+    trade_halts: str = ""
 
 
 class Market(Protocol):
@@ -51,6 +55,14 @@ class Market(Protocol):
 
     async def play(self, audience: "Audience") -> None:
         """Send frames until there are no more, or until cancelled."""
+
+
+@runtime_checkable
+class HaltingMarket(Protocol):
+    """A market that has a list of trade halts, like that of Nasdaq Trader."""
+
+    def trade_halts(self) -> bytes:
+        """The list as RSS."""
 
 
 class Audience:
@@ -115,6 +127,8 @@ class FeedServer:
         app = web.Application()
         app.router.add_get(f"/{market.name}", self._websocket)
         app.router.add_get("/tapewatch/source", self._source)
+        if isinstance(market, HaltingMarket):
+            app.router.add_get(TRADE_HALTS_PATH, self._trade_halts)
         app.add_routes(rest_routes(market.reference, api_key))
         app.on_shutdown.append(self._say_goodbye)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -139,6 +153,15 @@ class FeedServer:
 
     async def _source(self, request: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._market.source()), content_type="application/json")
+
+    async def _trade_halts(self, request: web.Request) -> web.Response:
+        assert isinstance(self._market, HaltingMarket)  # noqa: S101 - there is no such path otherwise
+        document = self._market.trade_halts()
+        version = blake2b(document, digest_size=16).hexdigest()
+        headers = {"ETag": f'"{version}"'}
+        if any(tag.value == version for tag in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=document, headers=headers, content_type="text/xml", charset="utf-8")
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(

@@ -11,9 +11,10 @@ from listener.simulator.figures import NO_LOW, POST, PRE, REGULAR, DayFigures
 from listener.simulator.history import History
 from listener.simulator.rhythm import intensity
 from listener.simulator.series import BarSeries, split
+from listener.simulator.splits import SplitPlan
 from listener.simulator.tape import DayTape
 from listener.simulator.trading_days import MINUTE, SECOND, TradingCalendar, new_york_ms
-from listener.simulator.universe import STREAM_MINUTES, Ints, Universe, stream
+from listener.simulator.universe import STREAM_MINUTES, Floats, Ints, Universe, stream, to_tick
 
 Row = dict[str, Any]
 
@@ -44,11 +45,20 @@ class SimulatedBars:
     def __init__(self, universe: Universe, calendar: TradingCalendar, history: History, tape: DayTape) -> None:
         self._universe, self._history, self._tape = universe, history, tape
         self.calendar = calendar
+        self.split_plan = SplitPlan(universe, calendar)
+
+    def after_splits(self, close: Ints, date: dt.date) -> Ints:
+        """The closes of the day under way, by symbol, in the shares of a later date."""
+        return to_tick(close / self.split_plan.factors(self._tape.day.date, date))
 
     def _figures(self, date: dt.date) -> DayFigures | None:
         return self._tape.figures if date == self._tape.day.date else self._history.day(date)
 
-    def grouped(self, date: dt.date) -> list[Row]:
+    def _factors(self, date: dt.date, adjusted: bool) -> Floats:
+        """By symbol: shares of today, or of the date, for each share of the date's figures."""
+        return self.split_plan.factors(self._history.shares_of(date), self._tape.day.date if adjusted else date)
+
+    def grouped(self, date: dt.date, adjusted: bool) -> list[Row]:
         """Daily bars of all symbols that traded; of the day under way only when it is over."""
         if date == self._tape.day.date and not self._tape.over:
             return []
@@ -56,7 +66,10 @@ class SimulatedBars:
         if figures is None:
             return []
         start = new_york_ms(date, 16)
-        columns = (*daily_columns(figures), figures.volume, figures.turnover, figures.count.sum(axis=0))
+        factors = self._factors(date, adjusted)
+        prices = (column / factors for column in daily_columns(figures))
+        volume = np.rint(figures.volume * factors).astype(np.int64)
+        columns = (*prices, volume, figures.turnover, figures.count.sum(axis=0))
         rows = zip(self._universe.tickers, *(column.tolist() for column in columns), strict=True)
         return [
             {
@@ -67,11 +80,11 @@ class SimulatedBars:
             if v and o
         ]  # fmt: skip
 
-    def daily(self, ticker: str, first: dt.date, last: dt.date) -> BarSeries:
+    def daily(self, ticker: str, first: dt.date, last: dt.date, adjusted: bool) -> BarSeries:
         """Daily bars from `first` to `last`, the day under way as far as it went."""
         at = self._universe.index.get(ticker)
         today = self._tape.day
-        rows: list[tuple[int, ...]] = []
+        parts: list[BarSeries] = []
         days = [*self.calendar.before(today.date, 200)[::-1], today]
         for day in days if at is not None else []:
             figures = self._figures(day.date) if first <= day.date <= last else None
@@ -79,13 +92,21 @@ class SimulatedBars:
                 continue
             opens, high, low, close = (int(column[at]) for column in daily_columns(figures))
             volume, turnover = int(figures.volume[at]), int(figures.turnover[at])
-            rows.append(
-                (new_york_ms(day.date, 0), opens, high, low, close, volume, turnover, int(figures.count[:, at].sum()))
-            )
-        return BarSeries.of(rows)
+            count = int(figures.count[:, at].sum())
+            bar = BarSeries.of([(new_york_ms(day.date, 0), opens, high, low, close, volume, turnover, count)])
+            parts.append(bar.in_other_shares(float(self._factors(day.date, adjusted)[at])))
+        return BarSeries.join(parts)
 
-    def minutes(self, ticker: str, date: dt.date) -> BarSeries:
+    def minutes(self, ticker: str, date: dt.date, adjusted: bool) -> BarSeries:
         """Minute bars of a symbol's day: drawn so that they add up to the day's figures, then as they were printed."""
+        return self._in_shares(ticker, date, adjusted, self._minutes(ticker, date))
+
+    def _in_shares(self, ticker: str, date: dt.date, adjusted: bool, bars: BarSeries) -> BarSeries:
+        if not len(bars):
+            return bars
+        return bars.in_other_shares(float(self._factors(date, adjusted)[self._universe.index[ticker]]))
+
+    def _minutes(self, ticker: str, date: dt.date) -> BarSeries:
         at, figures = self._universe.index.get(ticker), self._figures(date)
         if at is None or figures is None:
             return BarSeries.empty()
@@ -108,15 +129,19 @@ class SimulatedBars:
                 (*_row(at, cell.open, cell.high, cell.low, cell.close, cell.volume, cell.count),),
             )
             for cell in self._tape.so_far.cells
+            if cell.volume[at]
         ]
         under_way = self._tape.aggregator.minute_under_way()
         printed = [*self._tape.aggregator.minutes, *([under_way] if under_way is not None else [])]
         return BarSeries.join([*parts, _printed(printed, at)])
 
-    def seconds(self, ticker: str, date: dt.date) -> BarSeries:
+    def seconds(self, ticker: str, date: dt.date, adjusted: bool) -> BarSeries:
         """Second bars of a symbol's day: the newest as printed, those before drawn into their minutes."""
+        return self._in_shares(ticker, date, adjusted, self._seconds(ticker, date))
+
+    def _seconds(self, ticker: str, date: dt.date) -> BarSeries:
         at = self._universe.index.get(ticker)
-        minutes = self.minutes(ticker, date)
+        minutes = self._minutes(ticker, date)
         printed, cutoff = BarSeries.empty(), 2**62
         if at is None:
             return printed

@@ -12,9 +12,11 @@ from listener.simulator.prints import CONDITIONS
 from listener.simulator.simulated_bars import SimulatedBars, vwap
 from listener.simulator.tape import DayTape
 from listener.simulator.trading_days import TradingCalendar
-from listener.simulator.universe import LISTINGS, STREAM_UNIVERSE, Universe, stream
+from listener.simulator.universe import LISTINGS, Universe
 
 _NEWS_DAYS: Final = 7
+_SPLIT_DAYS: Final = 120
+_FLOAT_AGE: Final = dt.timedelta(12)
 _NO_DAY: Final = {"o": 0, "h": 0, "l": 0, "c": 0, "v": 0, "vw": 0}
 _UNKNOWN_FLOAT: Final = 41  # one symbol in so many has no known float
 Row = dict[str, Any]
@@ -42,7 +44,13 @@ class SimulatedReference(SimulatedBars):
         """Turn to another day's tape."""
         self._tape = tape
         date = tape.day.date
-        self._previous = self._history.day(self.calendar.before(date, 1)[0].date)
+        before = self.calendar.before(date, 1)[0].date
+        self._previous = self._history.day(before)
+        # What is known as of a date is told in the shares of that date, as in life.
+        self._previous_shares = self.split_plan.factors(self._history.shares_of(before), before)
+        self._overnight = self.split_plan.factors(before, date)
+        self._float_shares = self.split_plan.factors(self._history.first, date - _FLOAT_AGE)
+        self._shares = self.split_plan.factors(self._history.first, date)
         self._average_volume = self._history.average_volume(date)
         articles = day_news(self._universe, tape.plan)
         for day in self.calendar.before(date, _NEWS_DAYS):
@@ -63,7 +71,8 @@ class SimulatedReference(SimulatedBars):
         if at is None:
             return None
         tape, figures, book, last = self._tape, self._tape.figures, self._tape.book, self._tape.last
-        close_before = int(tape.close_before[at])
+        # As in life, overnight splits are left to the reader.
+        close_before = int(tape.close_before[at]) * float(self._overnight[at])
         price = int(figures.last[at])
         volume, turnover = int(figures.volume[at]), int(figures.turnover[at])
         change = (price - close_before) / 10_000 if price else 0.0
@@ -106,12 +115,13 @@ class SimulatedReference(SimulatedBars):
         if figures is None or not figures.volume[at]:
             return _NO_DAY
         session = REGULAR if figures.open[REGULAR, at] else PRE if figures.open[PRE, at] else POST
-        volume = int(figures.volume[at])
+        factor = float(self._previous_shares[at])
+        volume = round(int(figures.volume[at]) * factor)
         return {
-            "o": int(figures.open[session, at]) / 10_000,
-            "h": int(figures.high[session, at]) / 10_000,
-            "l": int(figures.low[session, at]) / 10_000,
-            "c": int(figures.close[session, at]) / 10_000,
+            "o": int(figures.open[session, at]) / factor / 10_000,
+            "h": int(figures.high[session, at]) / factor / 10_000,
+            "l": int(figures.low[session, at]) / factor / 10_000,
+            "c": int(figures.close[session, at]) / factor / 10_000,
             "v": volume,
             "vw": vwap(int(figures.turnover[at]), volume),
         }
@@ -122,11 +132,10 @@ class SimulatedReference(SimulatedBars):
         if at is None or at % _UNKNOWN_FLOAT == _UNKNOWN_FLOAT - 1:
             return None
         shares, free = int(self._universe.shares[at]), int(self._universe.free_float[at])
-        date = (self._tape.day.date - dt.timedelta(12)).isoformat()
         return {
             "ticker": ticker,
-            "effective_date": date,
-            "free_float": free,
+            "effective_date": (self._tape.day.date - _FLOAT_AGE).isoformat(),
+            "free_float": round(free * float(self._float_shares[at])),
             "free_float_percent": round(100 * free / shares, 2),
         }
 
@@ -135,19 +144,24 @@ class SimulatedReference(SimulatedBars):
         at = self._universe.index.get(ticker)
         if at is None:
             return None
-        price = int(self._tape.close_before[at]) / 10_000
+        overnight = float(self._overnight[at])
+        price = int(self._tape.close_before[at]) * overnight / 10_000
         earnings = round(price * (0.08 - 0.0002 * (at % 500)), 2)
         return {
             "ticker": ticker,
             "cik": f"{1_000_000 + at:010d}",
             "date": self.calendar.before(self._tape.day.date, 1)[0].date.isoformat(),
             "price": price,
-            "average_volume": int(self._average_volume[at]),
-            "market_cap": round(price * int(self._universe.shares[at])),
+            "average_volume": int(int(self._average_volume[at]) / overnight),
+            "market_cap": self._market_cap(at),
             "earnings_per_share": earnings,
             "price_to_earnings": round(price / earnings, 2) if earnings > 0 else None,
             "dividend_yield": 0.0,
         }
+
+    def _market_cap(self, at: int) -> int:
+        shares = int(self._universe.shares[at]) * float(self._shares[at])
+        return round(int(self._tape.close_before[at]) / 10_000 * shares)
 
     def details(self, ticker: str) -> Row | None:
         """Name, listing, kind and shares."""
@@ -167,9 +181,9 @@ class SimulatedReference(SimulatedBars):
             "active": True,
             "currency_name": "usd",
             "cik": f"{1_000_000 + at:010d}",
-            "market_cap": round(int(self._tape.close_before[at]) / 10_000 * int(universe.shares[at])),
-            "share_class_shares_outstanding": int(universe.shares[at]),
-            "weighted_shares_outstanding": int(universe.shares[at]),
+            "market_cap": self._market_cap(at),
+            "share_class_shares_outstanding": round(int(universe.shares[at]) * float(self._shares[at])),
+            "weighted_shares_outstanding": round(int(universe.shares[at]) * float(self._shares[at])),
             "description": f"{universe.names[at]} is listed in the simulated market only.",
             "list_date": (dt.date(1990, 1, 2) + dt.timedelta(at * 7919 % 12_000)).isoformat(),
             "round_lot": 100,
@@ -184,24 +198,6 @@ class SimulatedReference(SimulatedBars):
         return [article for article in self._news if article["published_utc"] <= now]
 
     def splits(self) -> Sequence[Row]:
-        """A few splits of the last weeks; bars of the days before are adjusted for them already."""
-        rng = stream(self._universe.seed, STREAM_UNIVERSE, len(self._universe), 1)
-        days = self.calendar.before(self._tape.day.date, 40)
-        count = max(1, len(self._universe) // 1_000)
-        return [
-            {
-                "id": f"S{symbol}",
-                "ticker": self._universe.tickers[symbol],
-                "execution_date": days[offset].date.isoformat(),
-                "split_from": 1.0 if forward else 10.0,
-                "split_to": 2.0 if forward else 1.0,
-                "adjustment_type": "forward_split" if forward else "reverse_split",
-                "historical_adjustment_factor": 0.5 if forward else 10.0,
-            }
-            for symbol, offset, forward in zip(
-                rng.integers(0, len(self._universe), count).tolist(),
-                rng.integers(1, 40, count).tolist(),
-                (rng.random(count) < 0.5).tolist(),
-                strict=True,
-            )
-        ]
+        """Stock splits, newest first; one may take effect today."""
+        today = self._tape.day.date
+        return self.split_plan.rows(today - dt.timedelta(_SPLIT_DAYS), today)

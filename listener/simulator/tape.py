@@ -110,7 +110,7 @@ class DayTape:
         self.so_far = draw_day_so_far(universe, plan, self._opening, close_before, self.now, pace)
         self.figures = self.so_far.figures
         self.book = Book(universe, self.so_far.price, self.now)
-        self._bands = Bands(universe, self.book, self.day, self.now)
+        self.bands = Bands(universe, self.book, self.day, self.now)
         self.aggregator = Aggregator(self.figures, self.now)
         n = len(universe)
         self._base = universe.activity * plan.business
@@ -173,7 +173,7 @@ class DayTape:
         book.pass_second(at, regular, factor_move, bursts.symbol[active], bursts.drift[active] * SECOND)
         crowd = np.ones(len(self.universe))
         np.maximum.at(crowd, bursts.symbol[active], bursts.business[active])
-        changes, reopening = self._bands.each_second(at, rng)
+        changes, reopening = self.bands.each_second(at, rng)
         if any(not change.upper for change in changes):
             self._hurry_late({change.symbol for change in changes if not change.upper}, at)
         trading = ~book.halted

@@ -35,7 +35,15 @@ def instant(text: str, is_end: bool) -> int:
 
 
 def span_bars(
-    data: "ReferenceData", ticker: str, multiplier: int, span: str, start: int, end: int, limit: int, newest_first: bool
+    data: "ReferenceData",
+    ticker: str,
+    multiplier: int,
+    span: str,
+    start: int,
+    end: int,
+    limit: int,
+    newest_first: bool,
+    adjusted: bool,
 ) -> tuple[list[dict[str, Any]], bool]:
     """Bars as Massive's `{o,h,l,c,v,vw,n,t}`.
 
@@ -48,6 +56,7 @@ def span_bars(
         end: Last instant, epoch ms.
         limit: At most so many bars.
         newest_first: The order.
+        adjusted: Whether in today's shares, or those of each day.
 
     Returns:
         The bars, and whether the limit left some out.
@@ -56,11 +65,11 @@ def span_bars(
         BadParameter: The span is none of these.
     """
     if span == "day":
-        daily = data.daily(ticker, new_york_time(start).date(), new_york_time(end).date())
+        daily = data.daily(ticker, new_york_time(start).date(), new_york_time(end).date(), adjusted)
         parts = iter([daily.merged((daily.start - start) // (multiplier * 24 * HOUR)) if multiplier > 1 else daily])
         keep_starts = True
     elif span in _LENGTHS:
-        parts = _by_day(data, ticker, _LENGTHS[span] * multiplier, span == "second", start, end, newest_first)
+        parts = _by_day(data, ticker, _LENGTHS[span] * multiplier, span == "second", start, end, newest_first, adjusted)
         keep_starts = False
     else:
         raise BadParameter(f"The timespan {span!r} is not served here: second, minute, hour and day are.")
@@ -75,13 +84,20 @@ def span_bars(
 
 
 def _by_day(
-    data: "ReferenceData", ticker: str, length: int, of_seconds: bool, start: int, end: int, newest_first: bool
+    data: "ReferenceData",
+    ticker: str,
+    length: int,
+    of_seconds: bool,
+    start: int,
+    end: int,
+    newest_first: bool,
+    adjusted: bool,
 ) -> Iterator[BarSeries]:
     now = data.clock()
     first, last = new_york_time(start).date(), new_york_time(min(end, now)).date()
     days = [day for day in data.calendar.before(last + dt.timedelta(1), 200) if day.date >= first]
     for day in days if newest_first else reversed(days):
-        bars = data.seconds(ticker, day.date) if of_seconds else data.minutes(ticker, day.date)
+        bars = (data.seconds if of_seconds else data.minutes)(ticker, day.date, adjusted)
         # A longer bar starts at a multiple of its length; the first that overlaps the range is whole.
         starts = bars.start // length * length
         inside = bars.between(start // length * length, end + 1)

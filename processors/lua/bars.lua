@@ -4,143 +4,151 @@
 --  8-10 start of the first bar, its receipt, its open     11-13 the same of the first regular bar
 -- 14-19 high and low of pre, regular and post     20-25 the same of bars that have left the ring
 -- then, as they came, the figures of the latest bar: end, open, high, low, close, volume, mean price, the day's, mean size
--- entries: {group, ...}, one a kind of bar: {table key, key of the newest bars, prefix of the ring's chunks, length of a
--- bar (ms), number of chunks, {symbol, ...}, {bar as it came, ...}}; figures of each bar: BAR_FIGURES, group after group
+-- entries: {group, ...}, one a kind of bar: {table key, key of the newest bars, kind, length of a chunk (ms),
+-- {symbol, ...}, {bar as it came, ...}}; then the names of the chunks; figures of each bar: BAR_FIGURES, group after group
 --
--- A bar sent again replaces the earlier one of its start, so each symbol's last bars are kept in a ring of chunks: texts
--- of 60 slots, by start. What a newer chunk pushes out of the ring can no longer be corrected: its extremes settle.
-local pack, unpack_, floor = struct.pack, struct.unpack, math.floor
-local ROW, FIGURES, HEAD, SLOT = '<' .. string.rep('d', 25), '<' .. string.rep('d', 10), '<dd', '<bddd'
-local ROW_BYTES, FIGURES_BYTES, LATEST_BYTES, HEAD_BYTES, SLOT_BYTES, SLOTS = 200, 80, 72, 16, 25, 60
-local LATEST = 26
-local EXTREMES, SETTLED = 14, 20
-local BETWEEN, MOST_BETWEEN = 'between', 3600
-local LIFE_S = 345600
-local EMPTY = string.rep('\0', SLOT_BYTES * SLOTS)
+-- A bar sent again replaces the earlier one of its start, so each symbol's last bars are kept whole in a ring (rings.lua),
+-- as they stand among the figures (parts.STORED_BAR). A chunk never lies in two sessions. What a newer chunk pushes out
+-- can no longer be corrected: its extremes settle, and its bars become one.
+local pack, unpack_, floor, sub = struct.pack, struct.unpack, math.floor, string.sub
+local ROW, FIGURES, BAR = '<' .. string.rep('d', 25), '<' .. string.rep('d', 10), '<' .. string.rep('d', 10)
+local ROW_BYTES, FIGURES_BYTES, BAR_AT, BAR_BYTES, LATEST_AT = 200, 120, 32, 80, 48
+local LATEST, EXTREMES, SETTLED = 26, 14, 20
+local COVERED = 'tw:ring:covered'
 local NO_LATEST = string.rep(pack('<d', NAN), 9)
--- As texts, so that none is written out for every bar.
-local CHUNK, OFFSET = {}, {}
-for i = 0, SLOTS - 1 do CHUNK[i], OFFSET[i] = tostring(i), tostring(HEAD_BYTES + SLOT_BYTES * i) end
+-- Kind and chunk length of the group at hand.
+local KIND, SPAN
 
 local function raise(row, j, high, low)
   if not (high <= row[j]) then row[j] = high end
   if not (low >= row[j + 1]) then row[j + 1] = low end
 end
 
--- Raise extremes by the bars of a chunk, of every session or of one, if the chunk is of the row's day.
-local function raise_by(row, base, chunk, only)
-  if #chunk < HEAD_BYTES or select(2, unpack_(HEAD, chunk)) ~= row[1] then return end
-  for at = HEAD_BYTES + 1, #chunk, SLOT_BYTES do
-    local session, receipt, high, low = unpack_(SLOT, chunk, at)
-    if receipt > 0 and (not only or session == only) then raise(row, base + 2 * session, high, low) end
-  end
+-- Raise extremes by all bars of a chunk.
+local function raise_by(row, j, chunk)
+  for at = HEAD_BYTES + 33, #chunk, BAR_BYTES do raise(row, j, unpack_('<dd', chunk, at)) end
 end
 
 -- The extremes of a session anew from what is settled and what the ring holds: after a correction took one away.
-local function rederive(row, ring, chunks, session)
+local function rederive(row, symbol, session)
   local j = EXTREMES + 2 * session
   row[j], row[j + 1] = row[j + 6], row[j + 7]
-  for i = 0, chunks - 1 do raise_by(row, EXTREMES, redis.call('GET', ring .. i) or '', session) end
-  local between = redis.call('HVALS', ring .. BETWEEN)
-  for i = 1, #between do
-    local its_session, _, high, low = unpack_(SLOT, between[i])
-    if its_session == session then raise(row, j, high, low) end
+  for i = 0, CHUNKS - 1 do
+    local chunk = redis.call('GET', ring_key(KIND, symbol, i))
+    if chunk and select(2, unpack_(HEAD, chunk)) == session then raise_by(row, j, chunk) end
   end
 end
 
--- A bar that takes an earlier one's place, or a free one: whether it does, and whether an extreme may go with the old.
-local function replaces(old, row, session, receipt, high, low)
-  if not old or #old < SLOT_BYTES then return true, false end
-  local _, old_receipt, old_high, old_low = unpack_(SLOT, old)
-  local j = EXTREMES + 2 * session
-  return receipt > old_receipt,
-    old_receipt > 0 and ((old_high == row[j] and high < old_high) or (old_low == row[j + 1] and low > old_low))
+local function folded(one, other)
+  local first, last, ends, open, high, low, close, volume, notional, mean = unpack_(BAR, one)
+  local FIRST, LAST, ENDS, OPEN, HIGH, LOW, CLOSE, VOLUME, NOTIONAL, MEAN = unpack_(BAR, other)
+  if FIRST < first then first, open = FIRST, OPEN end
+  if LAST > last then last, ends, close, mean = LAST, ENDS, CLOSE, MEAN end
+  return pack(BAR, first, last, ends, open, math.max(high, HIGH), math.min(low, LOW), close,
+              volume + VOLUME, notional + NOTIONAL, mean)
 end
 
--- A chunk has its whole length at once: one that grew with each bar would be moved about in memory with each.
-local function begin_chunk(key, number, row)
-  raise_by(row, SETTLED, redis.call('GET', key) or '')
-  redis.call('SET', key, pack(HEAD, number, row[1]) .. EMPTY, 'EX', LIFE_S)
-end
-
--- Bars that begin between two slots are not Massive's own: they have places beside the ring, so many a symbol.
-local function place_between(row, ring, chunks, start, session, receipt, high, low)
-  local key, field = ring .. BETWEEN, string.format('%d', start)
-  local j = EXTREMES + 2 * session
-  local old = redis.call('HGET', key, field)
-  if not old and redis.call('HLEN', key) >= MOST_BETWEEN then
-    raise(row, SETTLED + 2 * session, high, low)
-    return raise(row, j, high, low)
+-- Bars that cannot be corrected any more, as one (parts.STORED_BAR): start of the first, of the last, and for the mean
+-- price what they add up to, in ten-thousandths of a dollar: sums of whole numbers are the same in any order.
+local function settle_bars(row, symbol, session, bars, from)
+  local first, last, ends, open, close, mean
+  local high, low, volume, notional = NAN, NAN, 0, 0
+  for at = from, #bars, BAR_BYTES do
+    local start, _, e, o, h, l, c, v, vw, a = unpack_(BAR, bars, at)
+    if not first or start < first then first, open = start, o end
+    if not last or start > last then last, ends, close, mean = start, e, c, a end
+    if not (h <= high) then high = h end
+    if not (l >= low) then low = l end
+    volume = volume + v
+    if v > 0 then notional = notional + floor(v * vw * 10000 + 0.5) end
   end
-  local counts, takes_away = replaces(old, row, session, receipt, high, low)
-  if not counts then return end
-  redis.call('HSET', key, field, pack(SLOT, session, receipt, high, low))
-  redis.call('EXPIRE', key, LIFE_S)
-  if takes_away then return rederive(row, ring, chunks, session) end
-  return raise(row, j, high, low)
+  if not first then return end
+  log_record(KIND, symbol, pack(BAR, first, last, ends, open, high, low, close, volume, notional, mean), folded)
+  raise(row, SETTLED + 2 * session, high, low)
+end
+
+local function append_bar(row, symbol, session, key, number, bar)
+  if redis.call('APPEND', key, bar) < HEAD_BYTES + MOST_BARS * BAR_BYTES then return end
+  settle_bars(row, symbol, session, redis.call('GET', key), HEAD_BYTES + 1)
+  begin_chunk(key, number, session, '')
 end
 
 -- Put a bar into the ring, and its extremes into the row.
-local function place(row, ring, unit, chunks, start, session, receipt, high, low)
-  if start % unit ~= 0 then return place_between(row, ring, chunks, start, session, receipt, high, low) end
-  local index = start / unit
-  local number = floor(index / SLOTS)
-  local key, at = ring .. CHUNK[number % chunks], OFFSET[index % SLOTS]
-  local slot = pack(SLOT, session, receipt, high, low)
+local function place(row, symbol, session, start, receipt, high, low, bar)
+  local number = floor(start / SPAN)
+  local key = ring_key(KIND, symbol, number)
   local j = EXTREMES + 2 * session
-  -- The chunk of the latest bar is there; of others the head tells.
-  local there = number
-  if not (row[2] % unit == 0 and floor(row[2] / unit / SLOTS) == number) then
-    local head = redis.call('GETRANGE', key, 0, HEAD_BYTES - 1)
-    there = #head == HEAD_BYTES and unpack_(HEAD, head) or -1
-  end
-  if there > number then
-    raise(row, SETTLED + 2 * session, high, low)
+  -- One that is newer than every bar so far, in the chunk of the latest, takes nothing's place.
+  if start > row[2] and floor(row[2] / SPAN) == number then
+    append_bar(row, symbol, session, key, number, bar)
     return raise(row, j, high, low)
   end
-  if there < number then begin_chunk(key, number, row) end
-  local counts, takes_away = true, false
-  if start <= row[2] then
-    -- Nothing stands in the place of one that is newer than every bar so far.
-    local old = redis.call('GETRANGE', key, at, at + SLOT_BYTES - 1)
-    counts, takes_away = replaces(old, row, session, receipt, high, low)
+  local chunk = redis.call('GET', key)
+  local there, its_session = -1, nil
+  if chunk then there, its_session = unpack_(HEAD, chunk) end
+  if there > number then
+    settle_bars(row, symbol, session, bar, 1)
+  elseif there < number then
+    if chunk then settle_bars(row, symbol, its_session, chunk, HEAD_BYTES + 1) end
+    if row[2] < start then trim(ring_key(KIND, symbol, floor(row[2] / SPAN))) end
+    begin_chunk(key, number, session, bar)
+  else
+    local at = find_bar(chunk, sub(bar, 1, 8), BAR_BYTES)
+    if not at then
+      append_bar(row, symbol, session, key, number, bar)
+    else
+      local old_receipt, _, _, old_high, old_low = unpack_('<ddddd', chunk, at + 8)
+      if receipt <= old_receipt then return end
+      redis.call('SETRANGE', key, at - 1, bar)
+      if (old_high == row[j] and high < old_high) or (old_low == row[j + 1] and low > old_low) then
+        return rederive(row, symbol, session)
+      end
+    end
   end
-  if not counts then return end
-  redis.call('SETRANGE', key, at, slot)
-  if takes_away then return rederive(row, ring, chunks, session) end
   return raise(row, j, high, low)
+end
+
+-- With its first bar of a day a symbol needs none that are put together from trades.
+local function cover(symbol, day)
+  if day <= tonumber(redis.call('HGET', COVERED, symbol) or '0') then return end
+  redis.call('HSET', COVERED, symbol, string.format('%d', day))
+  local trades = redis.call('HGET', 'tw:table:trades', symbol)
+  if trades and unpack_('<d', trades) <= day then forget('T', symbol) end
 end
 
 local from = 1
 local function merge(group)
-  local KEY, NEWEST, RING, UNIT, CHUNKS, symbols, bars = unpack(group)
-  local kept, rows, newest = read(KEY, symbols), {}, {}
+  local KEY, NEWEST, symbols, bars = group[1], group[2], group[5], group[6]
+  KIND, SPAN = group[3], group[4]
+  local kept, rows, newest, changed = read(KEY, symbols), {}, {}, {}
   for i = 1, #symbols do
     local symbol = symbols[i]
-    local day, session, start, receipt, accumulated, official, _, open, high, low = unpack_(FIGURES, ARGV[11], from)
-    local latest = from + FIGURES_BYTES - 32
-    from = latest + LATEST_BYTES
+    local day, session, accumulated, official, start, receipt, _, open, high, low = unpack_(FIGURES, ARGV[11], from)
+    local bar = sub(ARGV[11], from + BAR_AT, from + BAR_AT + BAR_BYTES - 1)
+    local latest = from + LATEST_AT
+    from = from + FIGURES_BYTES
     local row = rows[symbol]
     if not row then
       row = {0}
       if kept[i] then
         row = {unpack_(ROW, kept[i])}
-        row[LATEST] = string.sub(kept[i], ROW_BYTES + 1)
+        row[LATEST] = sub(kept[i], ROW_BYTES + 1)
       end
       rows[symbol] = row
       changed[#changed + 1] = symbol
     end
     if day > row[1] then
+      if row[1] > 0 then forget(KIND, symbol) end
+      cover(symbol, day)
       for j = 2, 25 do row[j] = NAN end
       row[LATEST] = NO_LATEST
       row[1] = day
-      redis.call('UNLINK', RING .. symbol .. ':' .. BETWEEN)
     end
     if day == row[1] then
-      place(row, RING .. symbol .. ':', UNIT, CHUNKS, start, session, receipt, high, low)
+      place(row, symbol, session, start, receipt, high, low, bar)
       if not (start <= row[2]) or (start == row[2] and receipt > row[3]) then
         row[2], row[3] = start, receipt
-        row[LATEST] = string.sub(ARGV[11], latest, latest + LATEST_BYTES - 1)
+        row[LATEST] = sub(ARGV[11], latest, from - 1)
         newest[symbol] = bars[i]
       end
       if not (accumulated <= row[4]) and accumulated == accumulated then row[4] = accumulated end
@@ -168,7 +176,9 @@ local function merge(group)
     flat[#flat + 1] = bar
   end
   write(NEWEST, flat)
+  mark(KEY, changed)
 end
 
-for i = 1, #entries do merge(entries[i]) end
+for i = 1, #entries - 1 do merge(entries[i]) end
+mark('chunks', entries[#entries])
 return finish()

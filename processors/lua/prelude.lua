@@ -16,9 +16,9 @@ local function settle()
   redis.call('HINCRBY', 'tw:settled:' .. source, feed .. ':' .. ARGV[6], applied + failed)
 end
 
--- What a merge says: what became of the batch, and the counter of who listens to what.
-local function outcome(word)
-  return {word, tonumber(redis.call('GET', 'tw:interest') or '0')}
+-- What a merge says: what became of the batch, the counter of who listens to what, and what the merge has to tell.
+local function outcome(word, told)
+  return {word, tonumber(redis.call('GET', 'tw:interest') or '0'), told or {}}
 end
 
 if redis.call('EXISTS', 'tw:applied:' .. batch) == 1 then
@@ -33,8 +33,16 @@ if redis.call('HGET', 'tw:source', 'id') ~= source then
 end
 
 local entries = cmsgpack.unpack(ARGV[9])
-local changed = {}
 local NAN = 0 / 0
+
+-- What changed: a kind as in processors/changes.py, names with spaces between them, kind, names, ...; each kind once.
+local changes = {}
+local function mark(kind, names)
+  if type(names) == 'table' then names = table.concat(names, ' ') end
+  if names == '' then return end
+  changes[#changes + 1] = kind
+  changes[#changes + 1] = names
+end
 
 -- Lua hands a command at most some 8,000 arguments at a time.
 local MOST = 7000
@@ -71,14 +79,6 @@ local function keep_newest(key, symbols, events)
   return newer
 end
 
--- Readers follow the symbols that changed in a bounded stream, one entry a batch, its id the table's version; who has
--- fallen behind its beginning reads everything.
-local function mark_changed()
-  if #changed == 0 then return end
-  local version = redis.call('INCR', 'tw:version')
-  redis.call('XADD', 'tw:changed', 'MAXLEN', '~', 2000, version .. '-0', 'symbols', table.concat(changed, ' '))
-end
-
 local function publish()
   if ARGV[10] == '' then return end
   local messages = cmsgpack.unpack(ARGV[10])
@@ -86,7 +86,7 @@ local function publish()
 end
 
 -- What every merge ends with; one that fails on its way there is counted as failed by the worker.
-local function finish()
+local function finish(told)
   settle()
   count('processed', applied)
   count('failed', failed)
@@ -94,7 +94,7 @@ local function finish()
   if newest > tonumber(redis.call('HGET', 'tw:source', 'newest') or '0') then
     redis.call('HSET', 'tw:source', 'newest', ARGV[8])
   end
-  mark_changed()
+  announce(changes)
   publish()
-  return outcome('applied')
+  return outcome('applied', told)
 end

@@ -1,14 +1,17 @@
 """The admin: staff change scanners and revoke tokens, everybody else stays outside."""
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
 import redis
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from control.models import ApiToken, FeedSettings, Scanner
+from control.models import Alert, ApiToken, FeedSettings, Scanner
 from control.selectors import FeedCrew
 from processors.store import FEED_CREW
 from project.embedded import EmbeddedValkey
@@ -20,6 +23,10 @@ _PAGES = (
     "/admin/control/scanner/",
     "/admin/control/scanner/add/",
     "/admin/control/apitoken/",
+    "/admin/control/pricelevel/",
+    "/admin/control/pricelevel/add/",
+    "/admin/control/alert/",
+    "/admin/control/backtest/",
     "/admin/control/feedsettings/",
     "/admin/control/feedsettings/1/change/",
     "/admin/auth/user/",
@@ -44,12 +51,16 @@ def boss(administrator: User, valkey: EmbeddedValkey) -> Client:
 def _form(scanner: Scanner, **changes: object) -> dict[str, object]:
     values = {
         name: getattr(scanner, name)
-        for name in ("slug", "name", "description", "where", "order_by", "limit", "position")
+        for name in (
+            *("slug", "name", "description", "where", "order_by", "limit", "position"),
+            *("tick_ms", "alert_on", "cooldown_s", "sound"),
+        )
     }
     return {
         **values,
         "owner": "",
         "columns": json.dumps(scanner.columns),
+        "notify": "",
         "descending": "on",
         "enabled": "on",
         **changes,
@@ -120,10 +131,46 @@ def test_a_scanner_that_would_not_work_is_not_saved(boss: Client, field: str, va
 
 def test_switching_scanners_off_in_the_list(boss: Client) -> None:
     scanners = list(Scanner.objects.all())
-    form = {"form-TOTAL_FORMS": 3, "form-INITIAL_FORMS": 3, "_save": "Save"}
+    form = {"form-TOTAL_FORMS": len(scanners), "form-INITIAL_FORMS": len(scanners), "_save": "Save"}
     form |= {f"form-{number}-id": scanner.pk for number, scanner in enumerate(scanners)}
     assert boss.post("/admin/control/scanner/", form).status_code == 302
     assert not Scanner.objects.filter(enabled=True).exists()
+
+
+def test_a_wrong_condition_is_said_with_its_place(boss: Client) -> None:
+    scanner = Scanner.objects.get(slug="top_volume")
+    path = f"/admin/control/scanner/{scanner.pk}/change/"
+    page = boss.post(path, _form(scanner, where="volume > 5 AND prise > 5")).content.decode()
+    assert "there is no field &#x27;prise&#x27; at character 16; did you mean price?" in page
+
+
+def test_alerts_are_read_and_searched_without_counting_them(boss: Client) -> None:
+    common: dict[str, Any] = {"kind": "enter", "at": 1_772_463_600_123, "row": {"price": 1.5}}
+    for number, (rule, symbol, day) in enumerate(
+        (("halts", "AAPL", "2026-03-02"), ("top_volume", "AAPL", "2026-03-03"), ("halts", "MSFT", "2026-03-03"))
+    ):
+        Alert.objects.create(id=f"{number:032x}", rule=rule, symbol=symbol, trading_day=day, **common)
+    path = "/admin/control/alert/"
+    assert "2026-03-02 10:00:00.123" in boss.get(path).content.decode()
+    for words, found in (
+        ("aapl", 2),
+        ("AAPL 2026-03-03", 1),
+        ("halts", 2),
+        ("halts MSFT", 1),
+        ("2026-01-01", 0),
+        ("hal", 0),
+    ):
+        assert len(boss.get(path, {"q": words}).context["cl"].result_list) == found, words
+    with CaptureQueriesContext(connection) as queries:
+        boss.get(path)
+    counts = [query["sql"] for query in queries if "COUNT(" in query["sql"] and "control_alert" in query["sql"]]
+    assert counts
+    assert all("LIMIT 10000" in sql for sql in counts)
+    alert = f"{path}{1:032x}/change/"
+    assert "readonly" in boss.get(alert).content.decode()
+    assert boss.post(alert, {"rule": "x"}).status_code == 403
+    assert boss.post(f"{path}{1:032x}/delete/", {"post": "yes"}).status_code == 403
+    assert boss.get(f"{path}add/").status_code == 403
 
 
 def test_tokens_are_listed_and_revoked_but_neither_made_nor_changed(boss: Client, administrator: User) -> None:

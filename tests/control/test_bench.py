@@ -1,4 +1,4 @@
-"""`manage.py bench ingest`: that its figures are complete and add up. How fast the machine is, is not for a test."""
+"""`manage.py bench`: that its figures are complete and add up. How fast the machine is, is not for a test."""
 
 import json
 import shutil
@@ -73,6 +73,21 @@ def test_a_run_over_the_embedded_broker_accounts_for_every_event(folder: Path) -
     assert set(result["latency_ms_by_type"]) == {"A"}
 
 
+def test_ticks_of_the_engine_are_measured_by_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("bench", "scan", "--symbols", "100", "--scanners", "12", "--ticks", "3", "--json")
+    (line,) = capsys.readouterr().out.splitlines()
+    result: dict[str, Any] = json.loads(line)
+
+    assert result["parameters"] == {"symbols": 100, "scanners": 12, "ticks": 3}
+    assert (result["boards"], result["polars_threads"]) == (12, 1)
+    assert list(result["tick_ms"]) == ["0%", "1%", "10%"]
+    for tick in result["tick_ms"].values():
+        assert {"reading", "rows", "ranking", "encoding", "publishing"} <= set(tick["steps"])
+        assert 0 < tick["median"] <= tick["p99"] <= tick["max"]
+    assert result["take_over_ms"]["tick"] > result["take_over_ms"]["reading"] > 0
+    assert min(result["engine_rss_mb"], result["cache_mb"], result["events_a_second"]) > 0
+
+
 def test_what_is_interrupted_leaves_nothing_behind(folder: Path) -> None:
     env = environment(folder, TMPDIR=str(folder))
     options = ("--broker", "redis", "--rate", "200", "--seconds", "60", "--workers", "1")
@@ -103,11 +118,16 @@ def _interrupted(part: Part) -> int:
         (("--broker", "kafka"), "invalid choice: 'kafka'"),
     ],
 )
-def test_an_option_that_cannot_be_used_is_named(options: tuple[str, ...], complaint: str) -> None:
+def test_an_option_of_ingest_that_cannot_be_used_is_named(options: tuple[str, ...], complaint: str) -> None:
     with pytest.raises(CommandError) as refusal:
         call_command("bench", "ingest", *options)
 
     assert complaint in str(refusal.value)
+
+
+def test_more_symbols_than_it_can_hold_are_refused() -> None:
+    with pytest.raises(CommandError, match="--symbols must be from 1 to 200,000, not 200,001"):
+        call_command("bench", "scan", "--symbols", "200001")
 
 
 def test_the_stream_keeps_its_mix_to_the_event_and_its_bars_cover_whole_seconds() -> None:

@@ -274,8 +274,9 @@ def test_it_begins_with_reference_data_and_the_news_of_before(tmp_path: Path, st
     feed = FeedRecording(store, tmp_path, KEEP, on=False)
     feed.begin_source(source())
     feed.articles([article("n1")], 0)
-    values = [1.0, 2.0, 0.5, 1.5, 1_000.0, float("nan")]
-    store.redis.hset(REFERENCE, "ZZA", msgspec.msgpack.encode(values))
+    values = [1.0, 2.0, 0.5, 1.5, 1_000.0]
+    row = [*values, *[float("nan")] * 4, "Zor, Inc.", None]
+    store.redis.hset(REFERENCE, "ZZA", msgspec.msgpack.encode(row))
     store.redis.set(REFERENCE_STATE, msgspec.json.encode(ReferenceState("sim:7", 20261120, 1, time())))
     feed.follow(True)
     feed.look_for_reference()
@@ -285,7 +286,7 @@ def test_it_begins_with_reference_data_and_the_news_of_before(tmp_path: Path, st
     feed.stop()
     lines: list[Any] = list(read_recording(tmp_path / names(tmp_path)[0]))
     assert kinds(lines) == ["Reference", "News", "Frame", "News"]
-    assert lines[0].reference == {"ZZA": dict(zip(REFERENCE_COLUMNS[:-1], values, strict=False))}
+    assert lines[0].reference == {"ZZA": dict(zip(REFERENCE_COLUMNS, values, strict=False)) | {"name": "Zor, Inc."}}
     assert [line.news["id"] for line in lines[1::2]] == ["n1", "n2"]
 
 

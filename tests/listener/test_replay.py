@@ -78,6 +78,15 @@ async def test_subscription_selects_symbols_and_types(tmp_path: Path) -> None:
     assert await play_to_the_end(RecordedMarket(path, 0, once=True), "Q.*") == []
 
 
+async def test_no_subscription_leaves_out_the_halts_that_were_listed_beside_the_stream(tmp_path: Path) -> None:
+    path, halt = tmp_path / "r.ndjson", {"ev": "HALT", "sym": "QQBB", "t": 1_381_132_800_000, "reason": "T1"}
+    with RecordingWriter(path) as recording:
+        recording.frame(1_381_132_800_000, [trade(1), halt])
+        recording.frame(1_381_132_800_001, [halt])
+    assert await play_to_the_end(RecordedMarket(path, 0, once=True), "T.ZZAB") == [[trade(1), halt], [halt]]
+    assert await play_to_the_end(RecordedMarket(path, 0, once=True), "Q.*") == [[halt], [halt]]
+
+
 async def test_playback_waits_for_a_subscription(tmp_path: Path) -> None:
     market = RecordedMarket(record(tmp_path / "r.ndjson", 5), speed=1_000)
     async with serving(market) as address, session(address) as client:
@@ -152,6 +161,8 @@ async def test_reference_ahead_of_the_frames_is_known_before_playback(tmp_path: 
     def ask(client: Any) -> dict[str, Any]:
         return {
             "grouped": [(row.ticker, row.close, row.volume) for row in client.get_grouped_daily_aggs("2013-10-04")],
+            "days_before": client.get_grouped_daily_aggs("2013-10-03"),
+            "names": [(row.ticker, row.name) for row in client.list_tickers(market="stocks")],
             "snapshot": client.get_snapshot_ticker("stocks", "ZZAB").prev_day.vwap,
             "tickers": [row.ticker for row in client.get_snapshot_all("stocks")],
             "floats": [(row.ticker, row.free_float) for row in client.list_stocks_floats()],
@@ -169,6 +180,8 @@ async def test_reference_ahead_of_the_frames_is_known_before_playback(tmp_path: 
         after = await asyncio.to_thread(ask, rest_client(address))
     assert before == {
         "grouped": [("ZZAB", 4.0, 1_000)],
+        "days_before": [],
+        "names": [("QQBB", "Qqbb Inc."), ("ZZAB", "Zzab Corp.")],
         "snapshot": 3.95,
         "tickers": ["ZZAB", "QQBB"],
         "floats": [("ZZAB", 5_000_000)],

@@ -85,7 +85,7 @@ async def test_minute_bars_before_the_start_add_up_to_the_day_so_far() -> None:
     begins = market.now
     for ticker in market.universe.tickers:
         row = market.reference.snapshot(ticker)
-        minutes = market.reference.minutes(ticker, dt.date(2026, 11, 20))
+        minutes = market.reference.minutes(ticker, dt.date(2026, 11, 20), adjusted=True)
         assert row is not None
         assert int(minutes.volume.sum()) == row["day"]["v"]
         regular = minutes.between(market.tape.day.open, begins)
@@ -219,11 +219,67 @@ async def test_reference_endpoints_parse_with_real_values() -> None:
     rules = {condition.id: condition.update_rules.consolidated for condition in conditions}
     assert not rules[37].updates_high_low
     assert rules[37].updates_volume
-    assert all(split.execution_date < TODAY for split in splits)
+    assert max(split.execution_date for split in splits) == TODAY
     assert status.market == "open"
     assert status.server_time.startswith("2026-11-20T10:00")
     assert ("2026-11-26", "closed") in {(row.date, row.status) for row in holidays}
     assert ("2026-11-27", "early-close") in {(row.date, row.status) for row in holidays}
+
+
+async def test_all_tickers_are_listed_by_page() -> None:
+    market = market_at("10:00", symbols=200)
+    rows = await ask(market, lambda client: list(client.list_tickers(market="stocks", limit=90)))
+    assert [row.ticker for row in rows] == sorted(market.universe.tickers)
+    first = market.reference.details(rows[0].ticker)
+    assert first is not None
+    assert (rows[0].name, rows[0].primary_exchange) == (first["name"], first["primary_exchange"])
+
+
+async def test_a_split_effective_today_is_in_adjusted_bars_and_not_in_what_was_known_before() -> None:
+    market = market_at("10:00", symbols=200)
+    split = next(row for row in market.reference.splits() if row["execution_date"] == TODAY)
+    ticker, ratio = split["ticker"], split["split_to"] / split["split_from"]
+
+    def question(client: Any) -> Any:
+        return (
+            [
+                next(row for row in client.get_grouped_daily_aggs(YESTERDAY, adjusted=adjusted) if row.ticker == ticker)
+                for adjusted in (True, False)
+            ],
+            [
+                client.get_aggs(ticker, 1, span, YESTERDAY, TODAY, adjusted=adjusted, limit=50_000)
+                for span in ("day", "minute")
+                for adjusted in (True, False)
+            ],
+            client.get_snapshot_ticker("stocks", ticker),
+            next(iter(client.list_financials_ratios(ticker=ticker))),
+        )
+
+    (after, before), (days, raw_days, minutes, raw_minutes), snapshot, ratios = await ask(market, question)
+    assert after.close == pytest.approx(before.close / ratio)
+    assert after.volume == pytest.approx(before.volume * ratio, abs=1)
+    assert (days[0].close, raw_days[0].close) == (after.close, before.close)
+    # Today's have been printed in today's shares.
+    assert days[1].close == raw_days[1].close
+    assert minutes[-1].close == raw_minutes[-1].close
+    assert sum(bar.volume for bar in raw_minutes[:50]) == pytest.approx(
+        sum(bar.volume for bar in minutes[:50]) / ratio, rel=0.01
+    )
+    # The previous day is told in its own shares.
+    assert snapshot.prev_day.close == pytest.approx(before.close)
+    assert snapshot.todays_change == pytest.approx(snapshot.day.close - before.close, abs=1e-3)
+    assert ratios.price == pytest.approx(before.close)
+
+
+def test_a_split_changes_the_price_of_a_running_market_overnight() -> None:
+    market = market_at("10:00", symbols=100)
+    close = market.tape.close_before
+    tomorrow = market.calendar.next(market.tape.day.date).date
+    split = market.reference.split_plan.rows(tomorrow, tomorrow)[0]
+    after = market.reference.after_splits(close, tomorrow)
+    assert [market.universe.tickers[index] for index in (after != close).nonzero()[0]] == [split["ticker"]]
+    index = market.universe.index[split["ticker"]]
+    assert after[index] == pytest.approx(close[index] * split["split_from"] / split["split_to"], abs=100)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Events as Massive sends them, and their way into the table: sorted, in batches, through the feed tasks."""
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from time import time
@@ -66,19 +66,29 @@ def batch(
     return Batch(name or f"{source}-{seq}-{random.random()}", source, seq, received_at or soon(), raws)
 
 
-def batches_of(frames: Iterable[bytes | Sequence[Event]], size: int, source: str) -> list[tuple[str, Batch]]:
-    """Frames as a listener makes batches of them: by feed, in order of receipt."""
+def batches_of(
+    frames: Iterable[bytes | Sequence[Event]], size: int, source: str, received: Counter[str] | None = None
+) -> list[tuple[str, Batch]]:
+    """Frames as a listener makes batches of them: by feed, in order of receipt.
+
+    Args:
+        received: Events by feed that came before these; counted on.
+    """
+    before = Counter() if received is None else received
     events: dict[str, list[msgspec.Raw]] = defaultdict(list)
     for frame in frames:
         result = sort_frame(frame if isinstance(frame, bytes) else msgspec.json.encode(frame))
         assert not result.malformed
         for feed, raws in result.events.items():
             events[feed] += raws
-    return [
-        (feed, Batch(f"{source}-{feed}-{start}", source, start + 1, soon(), raws[start : start + size]))
-        for feed, raws in events.items()
-        for start in range(0, len(raws), size)
-    ]
+    batches = []
+    for feed, raws in events.items():
+        for start in range(0, len(raws), size):
+            seq = before[feed] + start
+            part = raws[start : start + size]
+            batches.append((feed, Batch(f"{source}-{feed}-{seq}", source, seq + 1, soon(), part)))
+        before[feed] += len(raws)
+    return batches
 
 
 def feed_in(*pairs: tuple[str, Batch]) -> None:

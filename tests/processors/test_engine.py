@@ -1,19 +1,27 @@
 """The engine's tick: what it reads, ranks and publishes, and who may."""
 
+import signal
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import redis
 
-from control.models import Scanner
+from control.models import Alert, PriceLevel, Scanner
+from processors import jobs
+from processors.board_messages import Message
 from processors.engine import Engine
-from processors.reference import REFERENCE_COLUMNS, ReferenceState
-from processors.store import INTEREST, LISTENER_STATE, REFERENCE, REFERENCE_STATE, SCANS_LEASE, STATUS, VERSION, Store
+from processors.publishing import Edition, Publisher
+from processors.reference.state import REFERENCE_COLUMNS, ReferenceState, put_reference
+from processors.snapshots import snapshot
+from processors.store import ALERTS_OUTBOX, BOARDS, INTEREST, LISTENER_STATE, SCANS_LEASE, STATUS, VERSION, Store
 from project.embedded import EmbeddedValkey
+from tests.processors import ticking_engine
 from tests.processors.feeding import at, bar, batch, begin, feed_in, quote, soon, trade
-from tests.services import wait_until
+from tests.services import environment, python, wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +36,7 @@ def only_our_scanners(db: None) -> None:
 @pytest.fixture
 def listening(valkey: EmbeddedValkey) -> Iterator[Any]:
     """A subscription to everything, from before the test on."""
-    patterns = ("scanners:*", "quote:*", "status")
+    patterns = ("scanners:*", "quote:*", "status", "alerts*", "top_10_lists", "tw:delta:*")
     with redis.Redis.from_url(valkey.url) as client, client.pubsub() as pubsub:
         pubsub.psubscribe(*patterns)
         for _ in patterns:
@@ -42,6 +50,12 @@ def heard(listening: Any) -> dict[str, list[Any]]:
     while (message := listening.get_message(timeout=0.05)) is not None:
         messages.setdefault(message["channel"].decode(), []).append(msgspec.json.decode(message["data"]))
     return messages
+
+
+def engine_of(store: Store) -> Engine:
+    """An engine by whose clock a second goes by from tick to tick, so that every board is due at each."""
+    seconds = count(1_000.0)
+    return Engine(store, lambda: next(seconds))
 
 
 def scanner(slug: str, where: str = "", order_by: str = "price", **more: Any) -> Scanner:
@@ -63,7 +77,7 @@ def test_boards_are_ranked_stored_for_three_days_and_published(store: Store, lis
     scanner("dear", "price > 2", limit=2)
     scanner("cheap", order_by="price", descending=False)
     trades(store, ("A", 1.0), ("B", 2.0), ("C", 3.0), ("D", 4.0), ("E", 5.0))
-    assert Engine(store).tick()
+    assert engine_of(store).tick()
     assert board(store, "dear") == ["E", "D"]
     assert board(store, "cheap") == ["A", "B", "C", "D", "E"]
     assert 3 * 86_400_000 - 10_000 < store.redis.pttl("scanners:dear") <= 3 * 86_400_000
@@ -77,7 +91,7 @@ def test_boards_are_ranked_stored_for_three_days_and_published(store: Store, lis
 def test_a_second_tick_shows_what_changed(store: Store) -> None:
     begin(store)
     scanner("all")
-    engine = Engine(store)
+    engine = engine_of(store)
     assert engine.tick()
     assert board(store, "all") == []
     trades(store, ("A", 1.0))
@@ -95,7 +109,7 @@ def test_a_broken_scanner_does_not_stop_the_others(store: Store) -> None:
         scanner(slug, where)
     scanner("no_order", order_by="")
     trades(store, ("A", 1.0))
-    engine = Engine(store)
+    engine = engine_of(store)
     assert engine.tick()
     assert engine.tick()
     assert board(store, "good") == ["A"]
@@ -106,7 +120,7 @@ def test_a_scanner_that_changes_appears_or_goes_does_so_at_the_next_tick(store: 
     begin(store)
     trades(store, ("A", 1.0), ("B", 2.0))
     changing = scanner("changing", "price > 1")
-    engine = Engine(store)
+    engine = engine_of(store)
     engine.tick()
     assert board(store, "changing") == ["B"]
     Scanner.objects.filter(pk=changing.pk).update(where="price < 2")
@@ -127,7 +141,7 @@ def test_a_mended_scanner_works_and_a_broken_edit_empties_its_board(store: Store
     begin(store)
     trades(store, ("A", 1.0))
     edited = scanner("edited")
-    engine = Engine(store)
+    engine = engine_of(store)
     for where, symbols in (("", ["A"]), ("prise > 1", []), ("price > 0", ["A"])):
         Scanner.objects.filter(pk=edited.pk).update(where=where)
         engine.tick()
@@ -138,10 +152,10 @@ def test_one_engine_publishes_and_another_takes_over_after_it(store: Store) -> N
     begin(store)
     scanner("all")
     trades(store, ("A", 1.0))
-    first, second = Engine(store), Engine(store)
+    first, second = engine_of(store), engine_of(store)
     assert first.tick()
     assert not second.tick()
-    assert 0 < store.redis.pttl(SCANS_LEASE) <= 3_000
+    assert 0 < store.redis.pttl(SCANS_LEASE) <= 1_000
     trades(store, ("B", 2.0))
     assert not second.tick()
     assert board(store, "all") == ["A"]
@@ -155,22 +169,34 @@ def test_one_engine_publishes_and_another_takes_over_after_it(store: Store) -> N
     assert board(store, "all") == ["C", "B", "A"]
 
 
-def test_who_lost_the_lease_meanwhile_publishes_nothing(store: Store) -> None:
+def test_only_who_has_the_turn_writes(store: Store) -> None:
     begin(store)
-    store.redis.set(SCANS_LEASE, "another")
-    assert not store.publish_boards("mine", "simulator:1", [("scanners:x", 1_000, b"[]")])
-    store.redis.set(SCANS_LEASE, "mine")
-    assert not store.publish_boards("mine", "simulator:0", [("scanners:x", 1_000, b"[]")])
+    mine, others = Publisher(store, "mine"), Publisher(store, "another's")
+    board = Edition([Message("scanners:x", 1_000, b"[]")])
+    before = mine.standing()
+    store.redis.set(SCANS_LEASE, "another's")
+    assert not mine.publish("simulator:1", before, board)
+    store.redis.delete(SCANS_LEASE)
+    assert not mine.publish("simulator:0", before, board)
     assert store.redis.get("scanners:x") is None
-    assert store.publish_boards("mine", "simulator:1", [("scanners:x", 1_000, b"[]")])
-    assert store.redis.get("scanners:x") == b"[]"
+    # The lease ran out in a long tick, and nobody took it.
+    assert mine.publish("simulator:1", before, board)
+    assert store.redis.get(SCANS_LEASE) == b"mine"
+    assert mine.publish("simulator:1", before, board)
+    # It ran out, somebody took a turn and ended: what this one knows is no longer what stands.
+    store.redis.delete(SCANS_LEASE)
+    assert others.publish("simulator:1", others.standing(), Edition([Message("scanners:x", 1_000, b"[1]")]))
+    store.redis.delete(SCANS_LEASE)
+    assert not mine.publish("simulator:1", before, board)
+    assert store.redis.get("scanners:x") == b"[1]"
+    assert mine.publish("simulator:1", mine.standing(), board)
 
 
 def test_a_new_source_empties_the_boards(store: Store) -> None:
     begin(store, "simulator:1")
     scanner("all")
     trades(store, ("A", 1.0))
-    engine = Engine(store)
+    engine = engine_of(store)
     engine.tick()
     begin(store, "simulator:2")
     assert board(store, "all") is None
@@ -184,12 +210,13 @@ def test_a_new_source_empties_the_boards(store: Store) -> None:
 def test_after_the_cache_was_lost_the_same_source_begins_anew(store: Store) -> None:
     begin(store)
     scanner("all")
-    engine = Engine(store)
+    engine = engine_of(store)
     for number in range(5):
         trades(store, (f"OLD{number}", 1.0))
     engine.tick()
     store.redis.flushall()
-    assert not engine.tick()
+    engine.tick()
+    assert board(store, "all") is None
     begin(store)
     trades(store, ("NEW", 1.0))
     assert engine.tick()
@@ -199,7 +226,7 @@ def test_after_the_cache_was_lost_the_same_source_begins_anew(store: Store) -> N
 def test_a_cache_that_lost_its_last_moments_is_read_anew(store: Store) -> None:
     begin(store)
     scanner("all")
-    engine = Engine(store)
+    engine = engine_of(store)
     for number in range(5):
         trades(store, (f"OLD{number}", 1.0))
     engine.tick()
@@ -213,7 +240,7 @@ def test_a_newer_trading_day_leaves_yesterdays_rows_out(store: Store) -> None:
     begin(store)
     scanner("all")
     trades(store, ("A", 1.0), ("B", 1.0))
-    engine = Engine(store)
+    engine = engine_of(store)
     engine.tick()
     trades(store, ("B", 2.0), t=at("2024-03-12 04:00:00.000"))
     engine.tick()
@@ -225,7 +252,7 @@ def test_between_two_days_the_last_one_stays(store: Store) -> None:
     scanner("all")
     trades(store, ("A", 1.0))
     feed_in(("quotes", batch([quote("A", at("2024-03-11 20:30:00.000"), 1, 2)])))
-    Engine(store).tick()
+    engine_of(store).tick()
     assert board(store, "all") == ["A"]
     assert msgspec.json.decode(store.redis.get(STATUS))["session"] == "closed"
 
@@ -234,15 +261,15 @@ def test_reference_data_is_taken_in_when_it_comes(store: Store) -> None:
     begin(store)
     scanner("up", "pct_change > 0", "pct_change")
     trades(store, ("A", 6.0))
-    engine = Engine(store)
+    engine = engine_of(store)
     engine.tick()
     assert board(store, "up") == []
-    store.redis.hset(REFERENCE, "A", msgspec.msgpack.encode([4.0] * len(REFERENCE_COLUMNS)))
-    store.redis.set(REFERENCE_STATE, msgspec.json.encode(ReferenceState("simulator:1", 20240311, 1, 1.0)))
+    state, texts = ReferenceState("simulator:1", 20240311, 1, 1.0), ["Company", "XNAS"]
+    put_reference(store, state, {"A": msgspec.msgpack.encode([4.0] * len(REFERENCE_COLUMNS) + texts)})
     engine.tick()
     assert board(store, "up") == ["A"]
     # A symbol that appears later has its previous day as well.
-    store.redis.hset(REFERENCE, "B", msgspec.msgpack.encode([1.0] * len(REFERENCE_COLUMNS)))
+    put_reference(store, state, {"B": msgspec.msgpack.encode([1.0] * len(REFERENCE_COLUMNS) + texts)})
     trades(store, ("B", 6.0))
     engine.tick()
     assert board(store, "up") == ["B", "A"]
@@ -257,7 +284,7 @@ def test_rows_are_published_as_quotes_where_somebody_listens(
         wait_until(lambda: store.redis.pubsub_numsub("quote:A")[0][1] == 1, what="the subscription")
         store.redis.incr(INTEREST)
         trades(store, ("A", 1.0), ("B", 1.0))
-        engine = Engine(store)
+        engine = engine_of(store)
         engine.tick()
         published = heard(listening)
         assert [row["price"] for row in published["quote:A"]] == [1]
@@ -271,7 +298,7 @@ def test_the_status_says_what_time_it_is_and_how_the_feed_does(store: Store, lis
     report = {"state": "live", "since": 5, "reason": "Subscribed to T.*.", "feed": "x", "buffered_bytes": 0}
     store.redis.set(LISTENER_STATE, msgspec.json.encode(report))
     trades(store, ("A", 1.0), t=OPEN + 500)
-    Engine(store).tick()
+    engine_of(store).tick()
     (status,) = heard(listening)["status"]
     assert 0 < store.redis.pttl(STATUS) <= 10_000
     assert msgspec.json.decode(store.redis.get(STATUS)) == status
@@ -285,14 +312,275 @@ def test_the_status_says_what_time_it_is_and_how_the_feed_does(store: Store, lis
 
 def test_without_a_listener_and_events_the_status_says_so(store: Store) -> None:
     begin(store, clock=at("2024-03-10 12:00:00.000"))
-    Engine(store).tick()
+    engine_of(store).tick()
     status = msgspec.json.decode(store.redis.get(STATUS))
     assert status["feed"] == {"state": "stopped", "since": 0, "reason": "No listener is running."}
     assert (status["session"], status["trading_day"], status["newest_event_at"]) == ("closed", None, None)
     assert (status["market_clock"], status["delay_ms"]) == (at("2024-03-10 12:00:00.000"), None)
 
 
-def test_before_any_source_nothing_is_published(store: Store, listening: Any) -> None:
+def test_before_any_source_the_status_says_so_and_boards_say_nothing(store: Store, listening: Any) -> None:
     scanner("all")
-    assert not Engine(store).tick()
-    assert heard(listening) == {}
+    engine = engine_of(store)
+    assert engine.tick()
+    assert engine.tick()
+    messages = heard(listening)
+    assert set(messages) == {"status"}
+    status = messages["status"][1]
+    assert (status["source"], status["kind"], status["market_clock"], status["delay_ms"]) == ("", "", None, None)
+    assert status["feed"]["state"] == "stopped"
+    begin(store)
+    assert engine.tick()
+    assert board(store, "all") == []
+
+
+def test_the_status_goes_out_once_a_second_and_names_what_fails(store: Store, listening: Any) -> None:
+    begin(store)
+    scanner("broken", "prise > 1")
+    trades(store, ("A", 1.0))
+    now = 5.0
+    engine = Engine(store, lambda: now)
+    for step in range(9):
+        now = 5.0 + step * 0.25
+        assert engine.tick()
+    first, *others, last = heard(listening)["status"]
+    assert len(others) == 1
+    assert list(first["scans"]["failing"]) == ["broken"]
+    assert "price" in first["scans"]["failing"]["broken"]
+    assert (first["scans"]["slow"], last["scans"]["failing"]) == ([], first["scans"]["failing"])
+    assert last["scans"]["tick_ms"] >= 0
+
+
+def test_each_board_is_ranked_at_its_own_tick(store: Store) -> None:
+    begin(store)
+    scanner("quick", tick_ms=250)
+    scanner("slow", tick_ms=1_000)
+    now = 5.0
+    engine = Engine(store, lambda: now)
+    seen = []
+    for step, symbol in enumerate("ABCDEF"):
+        # The base tick comes early or late.
+        now = 5.0 + step * 0.25 + (0.05 if step % 2 else -0.02)
+        trades(store, (symbol, 1.0))
+        engine.tick()
+        seen.append((len(board(store, "quick") or []), len(board(store, "slow") or [])))
+    assert seen == [(1, 1), (2, 1), (3, 1), (4, 1), (5, 5), (6, 5)]
+
+
+def test_a_board_that_stays_as_it_is_is_said_again_after_five_seconds_only(store: Store, listening: Any) -> None:
+    begin(store)
+    scanner("all")
+    trades(store, ("A", 1.0))
+    engine = engine_of(store)
+    counts = []
+    for _ in range(7):
+        engine.tick()
+        counts.append(len(heard(listening).get("scanners:all", [])))
+    assert counts == [1, 0, 0, 0, 0, 1, 0]
+
+
+def test_the_first_ten_of_the_main_boards_come_in_one_message(store: Store, listening: Any) -> None:
+    begin(store)
+    for slug in ("top_gainers", "top_volume", "small_cap_gappers", "mine"):
+        scanner(slug)
+    trades(store, *((f"S{number:02d}", float(number)) for number in range(1, 13)))
+    engine = engine_of(store)
+    engine.tick()
+    (lists,) = heard(listening)["top_10_lists"]
+    assert list(lists) == ["top_volume", "top_gainers", "small_cap_gappers"]
+    assert [(row["rank"], row["symbol"]) for row in lists["top_gainers"]] == [
+        (rank, f"S{13 - rank:02d}") for rank in range(1, 11)
+    ]
+    assert msgspec.json.decode(snapshot(store, "top_10_lists") or b"") == lists
+    engine.tick()
+    assert "top_10_lists" not in heard(listening)
+
+
+def applied(rows: list[dict[str, Any]], delta: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a reader of deltas makes of a board: rows without their ranks, best first."""
+    by_symbol = {row["symbol"]: row for row in rows if row["symbol"] not in delta["remove"]}
+    for row in delta["upsert"]:
+        by_symbol[row["symbol"]] = by_symbol.get(row["symbol"], {}) | row
+    return [by_symbol[symbol] for symbol in delta.get("order", by_symbol)]
+
+
+def test_deltas_make_of_one_board_the_next(store: Store, valkey: EmbeddedValkey) -> None:
+    begin(store)
+    scanner("all", "price > 0.5", limit=3)
+    engine = engine_of(store)
+    with redis.Redis.from_url(valkey.url) as client, client.pubsub() as one:
+        one.subscribe("tw:delta:scanners:all")
+        wait_until(lambda: one.get_message(timeout=0.1), what="the subscription")
+        store.redis.incr(INTEREST)
+        engine.tick()
+        state: list[dict[str, Any]] = []
+        version, sizes = 0, list[int]()
+        for step in (("A", 1.0), ("B", 2.0)), (("B", 3.0),), (("C", 1.5), ("D", 2.5)), (("A", 9.0),), (("B", 0.4),):
+            trades(store, *step, t=OPEN + len(sizes))
+            if len(sizes) == 3:
+                # Another engine goes on from what this one left.
+                store.redis.delete(SCANS_LEASE)
+                engine = engine_of(store)
+            engine.tick()
+            while (message := one.get_message(timeout=0.05)) is not None:
+                delta = msgspec.json.decode(message["data"])
+                assert delta["base"] == version
+                version += 1
+                state = applied(state, delta)
+                sizes.append(len(delta["upsert"]))
+                changed = delta["upsert"]
+            kept = msgspec.json.decode(store.redis.get("scanners:all"))
+            assert [{name: row[name] for name in row if name != "rank"} for row in kept] == state
+            if step == (("B", 3.0),):
+                # Its price and what follows from it, nothing else.
+                assert {"symbol", "price", "price_at"} <= set(changed[0]) < set(state[0])
+    assert version == int(store.redis.hget(BOARDS, "all"))
+
+
+def entered(store: Store) -> list[str]:
+    """The symbols of kept alerts, oldest first."""
+    return [msgspec.json.decode(raw)["symbol"] for raw in reversed(store.redis.lrange("alerts", 0, -1))]
+
+
+def test_alerts_are_published_kept_and_stored_for_good(store: Store, listening: Any) -> None:
+    begin(store, clock=at("2024-03-11 04:00:00.000"))
+    scanner("dear", "price > 2", alert_on="enter")
+    engine = engine_of(store)
+    engine.tick()
+    trades(store, ("A", 3.0), ("B", 1.0))
+    engine.tick()
+    engine.tick()
+    messages = heard(listening)
+    (alert,) = messages["alerts"]
+    assert messages["alerts:dear"] == [alert]
+    expected = {"rule": "dear", "kind": "enter", "symbol": "A", "at": OPEN, "price": 3.0}
+    assert {name: alert[name] for name in expected} == expected
+    assert (alert["row"]["symbol"], alert["row"]["trading_day"]) == ("A", "2024-03-11")
+    for key in ("alerts", "alerts:dear"):
+        assert msgspec.json.decode(snapshot(store, key) or b"") == [alert]
+        assert 0 < store.redis.pttl(key) <= 8 * 3_600_000
+    jobs.store_alerts()
+    assert list(Alert.objects.values_list("id", "symbol", "row__price")) == [(alert["id"], "A", 3.0)]
+    trades(store, ("B", 3.0), ("A", 1.0), t=OPEN + 1)
+    engine.tick()
+    assert [entry["symbol"] for entry in msgspec.json.decode(snapshot(store, "alerts", 1) or b"")] == ["B"]
+    assert snapshot(store, "alerts:nothing") is None
+
+
+def test_an_incomplete_day_gives_no_alerts(store: Store) -> None:
+    begin(store, clock=OPEN)
+    scanner("all", alert_on="enter")
+    engine = engine_of(store)
+    engine.tick()
+    trades(store, ("A", 3.0))
+    engine.tick()
+    assert (board(store, "all"), entered(store)) == (["A"], [])
+
+
+def test_a_price_level_of_the_database_is_followed(store: Store, django_user_model: Any) -> None:
+    begin(store, clock=at("2024-03-11 04:00:00.000"))
+    trades(store, ("A", 1.0))
+    engine = engine_of(store)
+    engine.tick()
+    user = django_user_model.objects.create(username="me")
+    level = PriceLevel.objects.create(user=user, symbol="A", price=2.0, direction="above", note="out")
+    engine.tick()
+    trades(store, ("A", 2.5), t=OPEN + 1)
+    engine.tick()
+    (alert,) = [msgspec.json.decode(raw) for raw in store.redis.lrange(f"alerts:level:{level.pk}", 0, -1)]
+    assert (alert["kind"], alert["symbol"], alert["at"], alert["note"]) == ("level", "A", OPEN + 1, "rose to 2: out")
+
+
+def test_engines_that_take_turns_lose_and_double_no_alert(store: Store) -> None:
+    begin(store, clock=at("2024-03-11 04:00:00.000"))
+    scanner("all", alert_on="enter", cooldown_s=0)
+    scanner("few", "price > 5", alert_on="leave", cooldown_s=0)
+    engines = [engine_of(store), engine_of(store)]
+    engines[0].tick()
+    symbols = [f"S{number:02d}" for number in range(20)]
+    for number, symbol in enumerate(symbols):
+        trades(store, (symbol, 1.0 + number), t=OPEN + number)
+        if number % 3 == 0:
+            # Whoever had the turn stands still for a while; some turns are taken over in the middle of nothing.
+            store.redis.delete(SCANS_LEASE)
+            engines.reverse()
+        ticked = [engine.tick() for engine in engines]
+        assert ticked == [True, False]
+    # One that is new knows nothing but what was published.
+    store.redis.delete(SCANS_LEASE)
+    trades(store, ("LAST", 1.0), t=OPEN + 100)
+    assert engine_of(store).tick()
+    assert entered(store) == [*symbols, "LAST"]
+    waiting = [msgspec.json.decode(raw)["id"] for raw in store.redis.lrange(ALERTS_OUTBOX, 0, -1)]
+    assert len(waiting) == len(set(waiting)) == 21
+    assert board(store, "few") == symbols[:4:-1]
+
+
+def test_a_tick_that_was_written_but_not_answered_is_not_written_again(store: Store) -> None:
+    begin(store, clock=at("2024-03-11 04:00:00.000"))
+    scanner("all", alert_on="enter", cooldown_s=0)
+    engine = engine_of(store)
+    engine.tick()
+    trades(store, ("A", 1.0))
+    # Another process with the same lease stands for the step that was done though its answer got lost.
+    twin = engine_of(store)
+    store.redis.delete(SCANS_LEASE)
+    assert twin.tick()
+    store.redis.delete(SCANS_LEASE)
+    assert not engine.tick()
+    assert engine.tick()
+    assert entered(store) == ["A"]
+
+
+def test_yesterdays_reference_data_are_not_shown_on_the_new_day(store: Store) -> None:
+    begin(store)
+    scanner("all")
+    state = ReferenceState("simulator:1", 20240311, 1, 1.0)
+    row = msgspec.msgpack.encode([4.0] * len(REFERENCE_COLUMNS) + ["Alpha", "XNAS"])
+    put_reference(store, state, {"A": row})
+    trades(store, ("A", 6.0))
+    engine = engine_of(store)
+
+    def shown() -> tuple[Any, ...]:
+        engine.tick()
+        (only,) = msgspec.json.decode(store.redis.get("scanners:all"))
+        return only["prev_day_close"], only["pct_change"], only["name"]
+
+    assert shown() == (4, 50, "Alpha")
+    trades(store, ("A", 8.0), t=at("2024-03-12 04:00:00.000"))
+    assert shown() == (None, None, "Alpha")
+    put_reference(store, msgspec.structs.replace(state, day=20240312), {"A": row})
+    assert shown() == (4, 100, "Alpha")
+
+
+def test_two_seconds_after_an_engines_last_tick_another_has_the_turn(store: Store) -> None:
+    begin(store)
+    scanner("all")
+    first, second = engine_of(store), engine_of(store)
+    trades(store, ("A", 1.0))
+    assert first.tick()
+    trades(store, ("B", 2.0))
+    wait_until(second.tick, 2.0, "the other engine's turn")
+    assert board(store, "all") == ["B", "A"]
+
+
+def test_an_engine_goes_on_where_a_killed_one_ended(store: Store, valkey: EmbeddedValkey, tmp_path: Path) -> None:
+    begin(store, clock=at("2024-03-11 04:00:00.000"))
+    env = environment(tmp_path, REDIS_URL=valkey.url)
+    symbols = [f"S{number:02d}" for number in range(8)]
+    other = Engine(store, rules=ticking_engine.rules)
+
+    def told(symbol: str) -> bool:
+        other.tick()
+        return symbol in entered(store)
+
+    with python("-m", ticking_engine.__name__, env=env, log=tmp_path / "log") as killed:
+        killed.wait_for("published")
+        for number, symbol in enumerate(symbols):
+            trades(store, (symbol, 1.0 + number), t=OPEN + number)
+            if number == 4:
+                # Between an event and its alert, or just after it.
+                killed.end(signal.SIGKILL)
+            wait_until(lambda symbol=symbol: told(symbol), what=f"the alert of {symbol}")  # type: ignore[misc]
+    assert entered(store) == symbols
+    assert board(store, "all") == symbols[::-1]

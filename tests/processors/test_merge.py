@@ -6,7 +6,9 @@ from typing import Any
 import msgspec
 import redis
 
+from processors import parts
 from processors.accounts import accounts
+from processors.changes import Changes
 from processors.rows import row_of
 from processors.store import CHANGED, INTEREST, OF_A_SOURCE, SOURCE, Store
 from project.embedded import EmbeddedValkey
@@ -115,10 +117,12 @@ def test_bars_are_corrected_across_chunks_of_the_ring_whatever_lies_between(stor
 
 def test_a_symbols_second_bars_take_little_memory(store: Store) -> None:
     begin(store)
-    bars = [bar("ABC", MORNING + second * 1_000, 5, 6, 4, 5) for second in range(960)]
+    # As many as a symbol has on average: one in eight seconds.
+    bars = [bar("ABC", MORNING + second * 1_000, 5, 6, 4, 5) for second in range(0, 3_600, 8)]
     feed_in(("aggregate", batch(bars)))
-    keys = store.redis.keys("tw:ring:A:ABC:*")
-    assert sum(store.redis.memory_usage(key) for key in keys) < 32_000
+    ring, day = (store.redis.keys(f"tw:{where}:A:ABC*") for where in ("ring", "day"))
+    assert sum(store.redis.memory_usage(key) for key in ring) < 32 * 800
+    assert sum(store.redis.memory_usage(key) for key in day) < 28 * 200
 
 
 def test_the_first_event_of_a_newer_day_begins_the_row_anew(store: Store) -> None:
@@ -174,18 +178,39 @@ def test_a_batch_of_more_symbols_than_a_command_takes_is_merged_whole(store: Sto
     for symbol in (symbols[0], symbols[6_999], symbols[7_000], symbols[-1]):
         kept = row(store, symbol)
         assert (kept["price"], kept["bid"], kept["high"]) == (5.0, 4.0, 6.0)  # the bar's close is the later one
-    assert len(store.changed_since(0)[1]) == 8_000
+    assert len(store.changes_since(0).rows) == 8_000
 
 
 def test_who_has_fallen_behind_the_changes_reads_every_symbol(store: Store) -> None:
     begin(store)
-    version, _ = store.changed_since(0)
+    version = store.changes_since(0).version
     feed_in(("quotes", batch([quote("OLD", OPEN, 4.0, 5.0)])), ("trades", batch([trade("NEW", OPEN, 5.0)])))
-    assert sorted(store.changed_since(version)[1]) == [b"NEW", b"OLD"]
-    assert store.changed_since(version + 1)[1] == [b"NEW"]
-    assert store.changed_since(version + 2) == (version + 2, [])
-    store.redis.xtrim(CHANGED, maxlen=1)
-    assert sorted(store.changed_since(version)[1]) == [b"NEW", b"OLD"]
+    assert store.changes_since(version).rows == {b"NEW", b"OLD"}
+    assert store.changes_since(version + 1).rows == {b"NEW"}
+    assert store.changes_since(version + 2) == Changes(version + 2)
+    store.redis.xtrim(CHANGED, maxlen=1, approximate=False)
+    everything = store.changes_since(version)
+    assert everything.everything
+    assert everything.rows == {b"NEW", b"OLD"}
+    assert everything.trades == {b"NEW"}
+
+
+def test_changes_are_told_by_kind_so_that_quotes_make_nobody_read_trades(store: Store) -> None:
+    begin(store)
+    feed_in(("trades", batch([trade("ABC", OPEN, 5.0)])))
+    version = store.changes_since(0).version
+    feed_in(("quotes", batch([quote("ABC", OPEN, 4.0, 5.0)])))
+    quotes = store.changes_since(version)
+    assert quotes.parts == {parts.QUOTES: frozenset({b"ABC"})}
+    assert not quotes.trades | quotes.chunks
+    assert set(store.read_changed(quotes)) == {parts.QUOTES}
+    feed_in(("aggregate", batch([bar("ABC", OPEN, 5, 6, 4, 5), bar("XYZ", OPEN, 5, 6, 4, 5, ev="AM")])))
+    store.mark_changed("reference", ["ABC", "XYZ"])
+    changes = store.changes_since(quotes.version)
+    assert changes.parts == {parts.SECOND_BARS: frozenset({b"ABC"}), parts.MINUTE_BARS: frozenset({b"XYZ"})}
+    assert changes.chunks == {(b"ABC", "A", OPEN // 60_000), (b"XYZ", "AM", OPEN // 60_000)}
+    assert changes.reference == {b"ABC", b"XYZ"}
+    assert changes.version == quotes.version + 2
 
 
 def test_a_batch_of_both_kinds_of_bars_is_one_batch_in_the_accounts(store: Store) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from processors import merge_raw
 from processors.snapshots import snapshot
-from processors.store import Store
+from processors.store import NEWS_RECENT, Store
 from project.embedded import EmbeddedValkey
 from tests.processors.feeding import Event, batch, begin, feed_in, terms
 from tests.processors.test_malformed import samples
@@ -92,3 +92,50 @@ def test_the_newest_so_many_are_listed_in_any_order_of_arrival(
     feed_in(*data.draw(st.permutations([*pairs, *pairs])))
     newest = sorted(articles, key=lambda found: (found["published_utc"], found["id"]), reverse=True)[:10]
     assert listed(store, "news:latest") == listed(store, "news:ABC") == [found["id"] for found in newest]
+
+
+HOUR_MS = 3_600_000
+NOON_MS = 1_710_158_400_000  # 2024-03-11 12:00 UTC
+
+
+def recent(store: Store) -> dict[bytes, float]:
+    return dict(store.redis.zrange(NEWS_RECENT, 0, -1, withscores=True))
+
+
+def test_rows_learn_of_an_article_once_by_each_symbol_of_it(store: Store) -> None:
+    begin(store)
+    version = store.changes_since(0).version
+    feed_in(("news", batch([article("n1", 5, "ABC", "BRK.B", "no symbol"), article("n2", 6)])))
+    assert recent(store) == {b"ABC|n1": NOON_MS + 300_000, b"BRK.B|n1": NOON_MS + 300_000}
+    changes = store.changes_since(version)
+    assert changes.news == {b"ABC", b"BRK.B"}
+    feed_in(("news", batch([article("n1", 5, "ABC", "BRK.B")])))
+    assert not store.changes_since(changes.version).news
+
+
+def test_articles_are_remembered_for_a_day_in_any_order(store: Store) -> None:
+    times = {"now": "11T12:00:00", "a day": "10T12:00:00", "the edge": "10T11:00:00", "too old": "10T10:59:59"}
+    articles = [article(name, 0, "ABC", published_utc=f"2024-03-{time}Z") for name, time in times.items()]
+    kept = {b"ABC|now": NOON_MS, b"ABC|a day": NOON_MS - 24 * HOUR_MS, b"ABC|the edge": NOON_MS - 25 * HOUR_MS}
+    for number, order in enumerate(itertools.permutations(articles)):
+        begin(store, f"simulator:{number}")
+        for found in order:
+            feed_in(("news", batch([found], source=f"simulator:{number}")))
+        assert recent(store) == kept
+
+
+def test_an_article_of_the_future_pushes_none_of_the_present_out_of_the_count(store: Store) -> None:
+    source = "live:stocks:real-time"
+    begin(store, source)
+    now = article("now", 0, "ABC", published_utc="2026-11-20T12:00:00Z")
+    misdated = article("misdated", 0, "ABC", published_utc="2099-01-01T00:00:00Z")
+    feed_in(("news", batch([now, misdated], source=source)))
+    assert list(recent(store)) == [b"ABC|now"]
+    assert listed(store, "news:ABC") == ["misdated", "now"]
+
+
+def test_a_new_source_has_no_news(store: Store) -> None:
+    begin(store)
+    feed_in(("news", batch([article("n1", 5, "ABC")])))
+    begin(store, "simulator:2")
+    assert not recent(store)

@@ -15,9 +15,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from control.bench import report
 from control.bench.ingest import run
 from control.bench.measuring import machine
+from control.bench.scan import MOST_SCANNERS, MOST_SYMBOLS, MOST_TICKS
 from control.bench.stream import MAX_BAR_ROUNDS, MIXES, bars_a_second
 from control.bench.sweep import LEAST_RATE, MOST_RATE, Step, highest, sweep
-from control.bench.system import Load, PartEnded, System, interruptible, tuning
+from control.bench.system import Load, PartEnded, System, interruptible, printed_by, tuning
 from listener.simulator.universe import MAX_SYMBOLS
 from project.processes import ServiceUnavailable
 
@@ -32,6 +33,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         benches = parser.add_subparsers(dest="bench", required=True, metavar="BENCH")
         _ingest_arguments(benches.add_parser("ingest", help="feed → cache: events a second, latency, cost"))
+        _scan_arguments(benches.add_parser("scan", help="a tick of the engine: reading, ranking, publishing, memory"))
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder = Path(tempfile.mkdtemp(prefix="tw-bench-"))
@@ -66,13 +68,26 @@ class Command(BaseCommand):
                 shown = list(report.lines(outcome, facts))
         self.stdout.write(json.dumps(result) if options["json"] else "\n".join(shown))
 
+    def scan(self, folder: Path, interrupted: Event, options: dict[str, Any]) -> None:
+        """Ticks of an engine in a process of its own, in which polars has one thread."""
+        asked = {name: options[name] for name in ("symbols", "scanners", "ticks")}
+        for name, most in (("symbols", MOST_SYMBOLS), ("scanners", MOST_SCANNERS), ("ticks", MOST_TICKS)):
+            _check(f"--{name}", asked[name], 1, most)
+        arguments = [argument for name, value in asked.items() for argument in (f"--{name}", str(value))]
+        printed = printed_by("control.bench.scan", arguments, folder, interrupted, POLARS_MAX_THREADS="1")
+        result: dict[str, Any] = {"bench": "scan", "parameters": asked, "machine": machine()} | json.loads(printed)
+        self.stdout.write(json.dumps(result) if options["json"] else "\n".join(report.scan_lines(result)))
+
     def _tell(self, as_json: bool) -> Callable[[Step], None]:
         # With --json standard output is for the result alone.
         stream = self.stderr if as_json else self.stdout
         return lambda step: stream.write(report.step_line(step))
 
 
-_BENCHES: dict[str, Callable[[Command, Path, Event, dict[str, Any]], None]] = {"ingest": Command.ingest}
+_BENCHES: dict[str, Callable[[Command, Path, Event, dict[str, Any]], None]] = {
+    "ingest": Command.ingest,
+    "scan": Command.scan,
+}
 
 
 def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +100,13 @@ def _ingest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="feed workers (2)")
     parser.add_argument("--symbols", type=int, default=8_000, metavar="N", help="number of symbols (8000)")
     parser.add_argument("--sweep", action="store_true", help="find the highest rate with nothing lost")
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
+
+
+def _scan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--symbols", type=int, default=12_000, metavar="N", help="number of symbols (12000)")
+    parser.add_argument("--scanners", type=int, default=50, metavar="N", help="number of scanners (50)")
+    parser.add_argument("--ticks", type=int, default=60, metavar="N", help="ticks by share of changed rows (60)")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
 
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { compact, formatAge, formatCountdown, formatDelay, formatValue, moveStrength, NOTHING } from './format'
+import { compact, formatAge, formatCountdown, formatDelay, formatValue, moveStrength, NOTHING, timeOn, type Unit } from './format'
 
 test('prices show cents, and four decimals below a dollar', () => {
   expect(formatValue('usd', 12.5)).toBe('12.50')
@@ -77,4 +77,20 @@ test('ages, delays and count-downs get coarser as they grow', () => {
 test('the strength of a move has five steps, and none at zero', () => {
   expect([0, 0.5, -2, 5, -20, 80].map(moveStrength)).toEqual([0, 1, 2, 3, 4, 5])
   expect(moveStrength(Number.NaN)).toBe(0)
+})
+
+test('a moment that is counted down to is a time of day where nothing ticks', () => {
+  expect(formatValue('countdown', Date.UTC(2026, 10, 20, 15, 36, 7))).toBe('10:36:07')
+})
+
+test('a unit that is not known is shown as plain text', () => {
+  expect(formatValue('furlongs' as Unit, 12.5)).toBe('12.5')
+  expect(formatValue('furlongs' as Unit, null)).toBe(NOTHING)
+})
+
+test('a time of another day is its date', () => {
+  expect(timeOn('2026-11-20', Date.UTC(2026, 10, 20, 14, 30, 5))).toBe('09:30:05')
+  expect(timeOn('2026-11-20', Date.UTC(2026, 10, 19, 21, 5, 0))).toBe('19 Nov')
+  // Late in the evening of New York it is tomorrow elsewhere.
+  expect(timeOn('2026-11-20', Date.UTC(2026, 10, 21, 0, 59, 59))).toBe('19:59:59')
 })

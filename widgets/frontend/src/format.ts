@@ -2,8 +2,10 @@
 
 import type { Scalar } from './wds/protocol'
 
+/** What the server calls the units of its fields; one that is not known here is shown as plain text. */
 export type Unit =
-  | 'usd' | 'usd_signed' | 'percent' | 'percent_plain' | 'ratio' | 'shares' | 'count' | 'notional' | 'time' | 'text' | 'flag'
+  | 'usd' | 'usd_signed' | 'percent' | 'percent_plain' | 'ratio' | 'shares' | 'count' | 'notional' | 'time' | 'countdown'
+  | 'text' | 'flag'
 
 export const NOTHING = '–'
 const MINUS = '−'
@@ -15,6 +17,8 @@ const fixed = [0, 1, 2, 3, 4].map(
 const newYorkTime = new Intl.DateTimeFormat('en-US', {
   timeZone: 'America/New_York', hourCycle: 'h23', hour: '2-digit', minute: '2-digit', second: '2-digit',
 })
+const newYorkDay = new Intl.DateTimeFormat('en-CA', { timeZone: 'America/New_York' })
+const newYorkDate = new Intl.DateTimeFormat('en-GB', { timeZone: 'America/New_York', day: 'numeric', month: 'short' })
 
 function digits(value: number, places: number): string {
   return (fixed[places] ?? counts).format(value)
@@ -57,6 +61,11 @@ export function timeOfDay(epochMs: number): string {
   return newYorkTime.format(epochMs)
 }
 
+/** Time of day in New York, or the date ("19 Nov") when that is not the trading day (YYYY-MM-DD). */
+export function timeOn(tradingDay: string, epochMs: number): string {
+  return newYorkDay.format(epochMs) === tradingDay ? timeOfDay(epochMs) : newYorkDate.format(epochMs)
+}
+
 /** The text of a value in its unit. Numbers that are not finite, null and undefined are an en dash. */
 export function formatValue(unit: Unit, value: Scalar | undefined): string {
   if (value === null || value === undefined) return NOTHING
@@ -81,7 +90,10 @@ export function formatValue(unit: Unit, value: Scalar | undefined): string {
     case 'notional':
       return value < 0 ? `${MINUS}$${compact(-value)}` : `$${compact(value)}`
     case 'time':
+    case 'countdown':
       return timeOfDay(value)
+    default:
+      return String(value)
   }
 }
 

@@ -1,12 +1,13 @@
 import type { ICellRendererComp, ICellRendererParams } from 'ag-grid-community'
 
-import { formatValue, moveStrength, NOTHING, type Unit } from '../format'
+import { formatValue, moveStrength, NOTHING, timeOn, type Unit } from '../format'
 import type { Row, Scalar } from '../wds/protocol'
 import { extinguish, flashClass, light, type Flash } from './flashes'
 
 export interface ValueCellParams {
   readonly unit: Unit
   readonly field: string
+  readonly left: boolean
 }
 
 type Params = ICellRendererParams<Row, Scalar> & ValueCellParams
@@ -39,10 +40,15 @@ export function flashKind(unit: Unit, before: Scalar, after: Scalar): Flash | nu
   return after > before ? 'up' : 'down'
 }
 
-/**
- * A number on a board. The span fills the cell and carries one class list: one write to the page per change.
+/** A cell's text: its value in its unit; a time of another day than the row's is its date. */
+function textOf(params: Params): string {
+  const value = params.value ?? null
+  const day = params.data?.trading_day
+  if (params.unit === 'time' && typeof value === 'number' && Number.isFinite(value) && day !== undefined) return timeOn(day, value)
+  return formatValue(params.unit, value)
+}
 
- */
+/** A value on a board. The span fills the cell and carries one class list: one write to the page per change. */
 export class ValueCell implements ICellRendererComp<Row> {
   private readonly gui = document.createElement('span')
   private value: Scalar = null
@@ -54,7 +60,7 @@ export class ValueCell implements ICellRendererComp<Row> {
 
   refresh(params: Params): boolean {
     const after = params.value ?? null
-    const changed = formatValue(params.unit, after) !== this.text
+    const changed = textOf(params) !== this.text
     this.draw(params, changed ? flashKind(params.unit, this.value, after) : null)
     return true
   }
@@ -65,8 +71,9 @@ export class ValueCell implements ICellRendererComp<Row> {
 
   private draw(params: Params, flash: Flash | null): void {
     this.value = params.value ?? null
-    const text = formatValue(params.unit, this.value)
+    const text = textOf(params)
     const classes = ['value', `unit-${params.unit}`, toneClasses(params.unit, this.value)]
+    if (params.left) classes.push('value-left')
     if (text === NOTHING) classes.push('nothing')
     if (flash !== null) classes.push(flashClass(flash))
     if (text !== this.text) this.gui.textContent = this.text = text

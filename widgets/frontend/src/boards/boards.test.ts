@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest'
 
+import type { Unit } from '../format'
 import type { Board, Field } from '../page'
 import type { Row, Status } from '../wds/protocol'
-import { boardColumns, compareValues } from './columns'
+import { boardColumns, boardWidth, compareValues } from './columns'
+import { countdownWords } from './CountdownCell'
+import { startCountdown, stopCountdown, tickCountdowns } from './countdowns'
 import { emptyWords, isOld, otherDay } from './freshness'
 import { reconcile } from './reconcile'
 import { haltWords } from './SymbolCell'
@@ -38,6 +41,40 @@ test('a board begins with rank and symbol, each once, and shows unknown fields u
   expect(columns.map((column) => column.colId)).toEqual(['rank', 'symbol', 'price', 'odd_field', 'gutter'])
   expect(columns[2]).toMatchObject({ headerName: 'Price', headerTooltip: 'Price: last eligible trade' })
   expect(columns[3]?.headerName).toBe('odd field')
+})
+
+test('numbers and times stand on the right, text, flags and what is not known on the left', () => {
+  const units = ['notional', 'countdown', 'time', 'text', 'flag', 'furlongs']
+  const own = Object.fromEntries(units.map((unit) => [unit, { label: unit, unit: unit as Unit, description: '' }]))
+  const columns = boardColumns({ ...board, columns: units }, own).slice(2, -1)
+  expect(columns.map((column) => column.headerClass)).toEqual([
+    ['align-right'], ['align-right'], ['align-right'], ['align-left'], ['align-left'], ['align-left'],
+  ])
+  expect(columns.every((column) => (column.minWidth ?? 0) >= 48)).toBe(true)
+})
+
+test('a board is as wide as its columns at their least', () => {
+  expect(boardWidth(board, fields)).toBe(32 + 92 + 60 + 96 + 14)
+})
+
+test('a count-down runs in the market’s time and ends at nought', () => {
+  const until = Date.UTC(2026, 10, 20, 15, 36, 7)
+  expect(countdownWords(until, until - 299_001)).toBe('05:00')
+  expect(countdownWords(until, until - 1)).toBe('00:01')
+  expect(countdownWords(until, until + 5_000)).toBe('00:00')
+  expect(countdownWords(until, null)).toBe('10:36:07')
+  expect(countdownWords(null, until)).toBe('–')
+})
+
+test('count-downs tick together for as long as they are shown', () => {
+  const heard: (number | null)[] = []
+  const cell = { tick: (at: number | null) => heard.push(at) }
+  startCountdown(cell)
+  tickCountdowns(1_000)
+  tickCountdowns(2_000)
+  stopCountdown(cell)
+  tickCountdowns(3_000)
+  expect(heard).toEqual([null, 1_000, 2_000])
 })
 
 test('what is not known sorts last in both directions', () => {

@@ -3,17 +3,25 @@ import type { ColDef, ValueGetterParams } from 'ag-grid-community'
 import type { Unit } from '../format'
 import type { Board, Field } from '../page'
 import type { Row, Scalar } from '../wds/protocol'
+import { CountdownCell } from './CountdownCell'
 import { SymbolCell } from './SymbolCell'
 import { ValueCell, type ValueCellParams } from './ValueCell'
 
 /** Least widths in pixels: the longest usual value of the unit, with the cell's padding. */
-const MIN_WIDTHS: Readonly<Record<Unit, number>> = {
-  usd: 60, usd_signed: 62, percent: 76, percent_plain: 76, ratio: 56, shares: 54, count: 60, notional: 62, time: 66, text: 96, flag: 48,
-}
+const MIN_WIDTHS: ReadonlyMap<string, number> = new Map<Unit, number>([
+  ['usd', 60], ['usd_signed', 62], ['percent', 76], ['percent_plain', 66], ['ratio', 68], ['shares', 54], ['count', 56],
+  ['notional', 72], ['time', 72], ['countdown', 62], ['text', 96], ['flag', 58],
+])
+const UNKNOWN_WIDTH = 96
 
+const RANK_PX = 32
+const SYMBOL_PX = 92
 const GUTTER_PX = 14
 
-const LEFT_ALIGNED: ReadonlySet<Unit> = new Set(['text', 'flag'])
+/** Numbers and times stand on the right, so that digits of a kind stand below each other. */
+const RIGHT_ALIGNED: ReadonlySet<string> = new Set<Unit>([
+  'usd', 'usd_signed', 'percent', 'percent_plain', 'ratio', 'shares', 'count', 'notional', 'time', 'countdown',
+])
 
 /** Orders values as the server does: what is not known comes last, in either direction. */
 export function compareValues(a: Scalar | undefined, b: Scalar | undefined, _x: unknown, _y: unknown, down: boolean): number {
@@ -28,20 +36,36 @@ function fallbackField(name: string): Field {
   return { label: name.replaceAll('_', ' '), unit: 'text', description: '' }
 }
 
+function leastWidth(field: Field): number {
+  return MIN_WIDTHS.get(field.unit) ?? UNKNOWN_WIDTH
+}
+
+/** The board's own columns: all but those that every board begins with. */
+function ownColumns(board: Board): string[] {
+  return board.columns.filter((name) => name !== 'symbol' && name !== 'rank')
+}
+
+/** How wide a board has to be to show all of its columns, in pixels. */
+export function boardWidth(board: Board, fields: Readonly<Record<string, Field>>): number {
+  const widths = ownColumns(board).map((name) => leastWidth(fields[name] ?? fallbackField(name)))
+  return widths.reduce((sum, width) => sum + width, RANK_PX + SYMBOL_PX + GUTTER_PX)
+}
+
 function valueColumn(name: string, field: Field, board: Board): ColDef<Row> {
-  const params: ValueCellParams = { unit: field.unit, field: name }
+  const right = RIGHT_ALIGNED.has(field.unit)
+  const params: ValueCellParams = { unit: field.unit, field: name, left: !right }
   const ordered = name === board.order_by
   return {
     colId: name,
     headerName: field.label,
     headerTooltip: field.description === '' ? field.label : `${field.label}: ${field.description}`,
-    headerClass: [LEFT_ALIGNED.has(field.unit) ? 'align-left' : 'align-right', ...(ordered ? ['ordered-by'] : [])],
+    headerClass: [right ? 'align-right' : 'align-left', ...(ordered ? ['ordered-by'] : [])],
     valueGetter: (row: ValueGetterParams<Row, Scalar>): Scalar => row.data?.[name] ?? null,
-    cellRenderer: ValueCell,
+    cellRenderer: field.unit === 'countdown' ? CountdownCell : ValueCell,
     cellRendererParams: params,
     comparator: compareValues,
-    minWidth: MIN_WIDTHS[field.unit],
-    flex: LEFT_ALIGNED.has(field.unit) ? 2 : 1,
+    minWidth: leastWidth(field),
+    flex: right || field.unit === 'flag' ? 1 : 2,
   }
 }
 
@@ -63,7 +87,7 @@ export function boardColumns(board: Board, fields: Readonly<Record<string, Field
     headerClass: 'align-right',
     field: 'rank',
     cellClass: 'rank',
-    width: 32,
+    width: RANK_PX,
     pinned: 'left',
   }
   const symbol: ColDef<Row, Row> = {
@@ -75,15 +99,14 @@ export function boardColumns(board: Board, fields: Readonly<Record<string, Field
     equals: sameSymbolCell,
     comparator: (a, b) => (a?.symbol ?? '').localeCompare(b?.symbol ?? ''),
     cellRenderer: SymbolCell,
-    width: 78,
+    width: SYMBOL_PX,
     pinned: 'left',
   }
-  const own = board.columns.filter((name) => name !== 'symbol' && name !== 'rank')
   // The scrollbar lies over the table's right edge: there it would hide the last digits.
   const gutter: ColDef<Row> = {
     colId: 'gutter', headerName: '', width: GUTTER_PX, minWidth: GUTTER_PX, maxWidth: GUTTER_PX,
     sortable: false, resizable: false, suppressMovable: true, lockPosition: 'right', suppressNavigable: true,
   }
-  const values = own.map((name) => valueColumn(name, fields[name] ?? fallbackField(name), board))
+  const values = ownColumns(board).map((name) => valueColumn(name, fields[name] ?? fallbackField(name), board))
   return [rank, symbol as ColDef<Row>, ...values, gutter]
 }

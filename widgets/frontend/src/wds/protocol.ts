@@ -22,7 +22,8 @@ export type BoardData = readonly Row[] | null
 
 export type Session = 'pre' | 'regular' | 'post' | 'closed'
 
-export type SourceKind = 'live' | 'simulator' | 'recording'
+/** Empty: there has been no source yet. */
+export type SourceKind = 'live' | 'simulator' | 'recording' | ''
 
 export type FeedState = 'live' | 'connecting' | 'authenticating' | 'backing off' | 'refused' | 'waiting' | 'stopped'
 
@@ -41,6 +42,8 @@ export interface Status {
   readonly speed: number
   readonly newest_event_at: number | null
   readonly delay_ms: number | null
+  /** Which halts are seen at all, in words; known only to servers that send it. */
+  readonly halts?: { readonly covers: string }
   readonly feed: { readonly state: FeedState; readonly since: number; readonly reason: string }
 }
 

@@ -1,0 +1,45 @@
+"""Who calls the API: the user of a token, or of a login of the same origin."""
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from ninja.security import HttpBearer, SessionAuth
+from ninja.throttling import AuthRateThrottle
+
+from control.models import ApiToken
+
+
+class Bearer(HttpBearer):
+    """`Authorization: Bearer TOKEN`, a token of `manage.py issue_token`."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> User | None:
+        """The token's user."""
+        row = ApiToken.find(token)
+        return row.user if row is not None else None
+
+
+class Login(SessionAuth):
+    """A login's cookie, with the CSRF token for whatever changes something."""
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        """Ask for a login before the CSRF token: who has none learns that first."""
+        user: User | None = super().__call__(request) if request.user.is_authenticated else None
+        return user
+
+
+class PerUser(AuthRateThrottle):
+    """So many calls of one kind a user.
+
+    Args:
+        scope: The kind's name.
+        rate: Such as `30/m`.
+    """
+
+    def __init__(self, scope: str, rate: str) -> None:
+        self.scope = scope
+        super().__init__(rate)
+
+
+def user_of(request: HttpRequest) -> User:
+    """Who calls; for endpoints that ask for authentication, which is all of them."""
+    user: User = request.auth  # type: ignore[attr-defined]  # set by ninja
+    return user

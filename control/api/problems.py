@@ -1,0 +1,75 @@
+"""Errors as problem details (RFC 9457, `application/problem+json`)."""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import redis
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, DataError, IntegrityError
+from django.http import Http404, HttpRequest, JsonResponse
+from ninja import NinjaAPI, Schema
+from ninja.errors import HttpError, Throttled
+from ninja.errors import ValidationError as BadRequest
+
+
+class Problem(Schema):
+    """What went wrong. `errors` names the fields that it is about, each with what is wrong with it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: dict[str, list[str]] = {}
+
+
+def problem(status: int, detail: str, errors: dict[str, list[str]] | None = None) -> JsonResponse:
+    """A problem as a response."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or {})
+    return JsonResponse(body.model_dump(), status=status, content_type="application/problem+json")
+
+
+def handle(api: NinjaAPI) -> None:
+    """Make every error of the API a problem; what is no error of the caller's is logged by Django as it is."""
+
+    def refused(request: HttpRequest, error: HttpError) -> JsonResponse:
+        response = problem(error.status_code, error.message)
+        if isinstance(error, Throttled) and error.wait is not None:
+            response["Retry-After"] = str(math.ceil(error.wait))
+        if error.status_code == HTTPStatus.UNAUTHORIZED:
+            response["WWW-Authenticate"] = "Bearer"
+        return response
+
+    def unreadable(request: HttpRequest, error: BadRequest) -> JsonResponse:
+        errors: dict[str, list[str]] = {}
+        for entry in error.errors:
+            # ("body", the parameter, the field …) or ("query", the field).
+            place: tuple[Any, ...] = entry["loc"]
+            errors.setdefault(".".join(map(str, place[2:] or place[1:])) or "body", []).append(entry["msg"])
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request is not as it should be.", errors)
+
+    def invalid(request: HttpRequest, error: ValidationError) -> JsonResponse:
+        errors = error.message_dict if hasattr(error, "error_dict") else {"": error.messages}
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "Some values cannot be used.", errors)
+
+    def absent(request: HttpRequest, error: Http404) -> JsonResponse:
+        return problem(HTTPStatus.NOT_FOUND, "There is no such thing, or it is not yours to see.")
+
+    def unreachable(request: HttpRequest, error: Exception) -> JsonResponse:
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database or the cache cannot be reached; try again.")
+
+    def unkept(request: HttpRequest, error: Exception) -> JsonResponse:
+        return problem(HTTPStatus.CONFLICT, "The database does not take these values; somebody may have been faster.")
+
+    handlers: dict[type[Exception], Any] = {
+        HttpError: refused,
+        BadRequest: unreadable,
+        ValidationError: invalid,
+        Http404: absent,
+        IntegrityError: unkept,
+        DataError: unkept,
+        DatabaseError: unreachable,
+        redis.RedisError: unreachable,
+    }
+    for error, handler in handlers.items():
+        api.add_exception_handler(error, handler)

@@ -1,0 +1,64 @@
+"""API tokens: secrets that let programs act as users."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+class ApiToken(models.Model):
+    """A secret that lets a program act as a user at `/ws` and the API. Only its hash is kept."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100, blank=True)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=8, editable=False, help_text="The token's last characters, to tell it by.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.name or 'token'} …{self.hint}"
+
+    @staticmethod
+    def digest_of(token: str) -> str:
+        """The hash that a token is found by. It carries 256 random bits, so a fast hash is enough."""
+        return hashlib.sha256(token.encode()).hexdigest()
+
+    @classmethod
+    def issue(cls, user: models.Model, name: str = "", days: int | None = None) -> tuple["ApiToken", str]:
+        """Make a token.
+
+        Args:
+            user: Whose it is.
+            name: What it is for.
+            days: How long it is valid; None: until it is revoked.
+
+        Returns:
+            The row, and the token itself, which is not kept.
+        """
+        token = f"tw_{secrets.token_urlsafe(32)}"
+        expires_at = timezone.now() + timedelta(days=days) if days is not None else None
+        row = cls.objects.create(
+            user=user, name=name, digest=cls.digest_of(token), hint=token[-4:], expires_at=expires_at
+        )
+        return row, token
+
+    @classmethod
+    def standing(cls) -> "models.QuerySet[ApiToken]":
+        """The tokens that are accepted at this moment."""
+        return cls.objects.filter(revoked_at__isnull=True, user__is_active=True).filter(
+            models.Q(expires_at__isnull=True) | models.Q(expires_at__gt=timezone.now())
+        )
+
+    @classmethod
+    def find(cls, token: str) -> "ApiToken | None":
+        """The row of a token, or None when it is unknown, expired, revoked, or its user is switched off."""
+        return cls.standing().select_related("user").filter(digest=cls.digest_of(token)).first()

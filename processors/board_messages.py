@@ -1,0 +1,188 @@
+"""What goes out of a tick's boards: each row as JSON once, boards made of rows, and deltas between two of a board.
+
+A delta is `{"base":n,"upsert":[rows with only the changed fields],"remove":[symbols],"order":[symbols]?}`: applied to
+version n of the board it gives version n + 1. A row that is new comes whole; `order` comes where it is another one, and
+a row's rank is its place in it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from processors.boards import Indices
+
+BOARD_LIFE_MS: Final = 3 * 86_400_000
+# A board is sent again though nothing changed, for readers that would take its silence for the engine's.
+_AGAIN_S: Final = 5.0
+TOP_10_LISTS: Final = "top_10_lists"
+_MAIN_BOARDS: Final[tuple[str, ...]] = ("top_volume", "top_gainers", "top_gappers", "top_losers")
+_SMALL_CAPS: Final = "small_cap_"
+# The market's clock is the same in every row and in `status`: with it no row would ever stay the same.
+_NOT_SENT: Final = ("clock",)
+_OUTER: Final = 10
+
+_encode = msgspec.json.Encoder().encode
+_decode_row = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class _Shown(msgspec.Struct):
+    symbol: str
+
+
+_decode_symbols = msgspec.json.Decoder(list[_Shown]).decode
+
+
+def board_key(slug: str) -> str:
+    """The channel and key of a board."""
+    return f"scanners:{slug}"
+
+
+def delta_channel(slug: str) -> str:
+    """The channel of a board's deltas."""
+    return f"tw:delta:scanners:{slug}"
+
+
+class EncodedRows:
+    """Rows of one tick as JSON objects, each encoded once however many boards show it."""
+
+    def __init__(self, rows: pl.DataFrame, wanted: Iterable[Indices]) -> None:
+        chosen = np.unique(np.concatenate([np.empty(0, np.intp), *wanted]))
+        part = rows.select(pl.exclude(_NOT_SENT))[chosen]
+        with BytesIO() as lines:
+            part.write_ndjson(lines)
+            encoded = lines.getvalue().split(b"\n")[:-1]
+        self._rows = dict(zip(chosen.tolist(), zip(part["symbol"].to_list(), encoded, strict=True), strict=True))
+
+    def of(self, order: Indices) -> "list[tuple[str, bytes]]":
+        """Symbols and rows, in this order."""
+        return [self._rows[index] for index in order.tolist()]
+
+
+@dataclass(slots=True)
+class Board:
+    """A board as it was last published.
+
+    Attributes:
+        version: Counts what it has shown.
+        rows: Symbols and rows as JSON, best first; b"" where only the symbol is known.
+        payload: All of it, as published; b"" when it is not known.
+        sent_at: When, on the engine's clock.
+    """
+
+    version: int = 0
+    rows: list[tuple[str, bytes]] = field(default_factory=list)
+    payload: bytes = b""
+    sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is published, and set for `life_ms` milliseconds (0: not set)."""
+
+    key: str
+    life_ms: int
+    payload: bytes
+
+
+class Boards:
+    """The boards as they stand, and what has to be said when they change."""
+
+    def __init__(self, versions: Mapping[str, int], payloads: Mapping[str, bytes]) -> None:
+        """Args: versions and payloads as an earlier engine left them, by slug."""
+        self._boards = {
+            slug: Board(version, [(row.symbol, b"") for row in _decode_symbols(payloads.get(slug) or b"[]")])
+            for slug, version in versions.items()
+        }
+        self._top_10 = Board()
+        self._diffs: dict[tuple[bytes, bytes], bytes] = {}
+
+    @property
+    def slugs(self) -> set[str]:
+        """The boards that show something, or did."""
+        return set(self._boards)
+
+    def version(self, slug: str) -> int:
+        """The version that a board stands at."""
+        return self._boards[slug].version
+
+    def show(self, slug: str, rows: list[tuple[str, bytes]], now: float, with_delta: bool) -> list[Message]:
+        """Let a board show these rows.
+
+        Args:
+            rows: Symbols and rows as JSON, best first.
+            now: The engine's clock, seconds.
+            with_delta: Whether somebody wants deltas.
+
+        Returns:
+            What is to be published: nothing, if the board stays as it is.
+        """
+        before = self._boards.get(slug) or Board()
+        if before.payload and before.rows == rows:
+            return []
+        after = Board(before.version + 1, rows, _ranked(rows), now)
+        self._boards[slug] = after
+        messages = [Message(board_key(slug), BOARD_LIFE_MS, after.payload)]
+        if with_delta:
+            messages.append(Message(delta_channel(slug), 0, self._delta(before, after)))
+        return messages
+
+    def again(self, kept: Collection[str], now: float) -> list[Message]:
+        """What has not been said for so long that it is said again, of the boards that are kept; others end in time."""
+        messages = []
+        for slug, board in self._boards.items():
+            if slug in kept and board.payload and now - board.sent_at >= _AGAIN_S:
+                board.sent_at = now
+                messages.append(Message(board_key(slug), BOARD_LIFE_MS, board.payload))
+        return messages
+
+    def top_10_lists(self, now: float) -> list[Message]:
+        """The first ten of each main board in one message, when one of them changed."""
+        self._diffs.clear()
+        main = [slug for slug in _MAIN_BOARDS if slug in self._boards]
+        main += sorted(slug for slug in self._boards if slug.startswith(_SMALL_CAPS))
+        if not main:
+            return []
+        lists = [b'"%s":%s' % (slug.encode(), _ranked(self._boards[slug].rows[:_OUTER])) for slug in main]
+        payload = b"{" + b",".join(lists) + b"}"
+        if payload == self._top_10.payload and now - self._top_10.sent_at < _AGAIN_S:
+            return []
+        self._top_10 = Board(payload=payload, sent_at=now)
+        return [Message(TOP_10_LISTS, BOARD_LIFE_MS, payload)]
+
+    def _delta(self, before: Board, after: Board) -> bytes:
+        old = dict(before.rows)
+        shown = [symbol for symbol, _ in after.rows]
+        changed = [self._difference(old.get(symbol, b""), row) for symbol, row in after.rows]
+        removed = set(old).difference(shown)
+        parts = [
+            b'{"base":%d' % before.version,
+            b'"upsert":[%s]' % b",".join(row for row in changed if row),
+            b'"remove":%s' % _encode([symbol for symbol in old if symbol in removed]),
+        ]
+        if shown != [symbol for symbol in old if symbol not in removed]:
+            parts.append(b'"order":%s' % _encode(shown))
+        return b",".join(parts) + b"}"
+
+    def _difference(self, old: bytes, new: bytes) -> bytes:
+        """The fields of a row that changed, with its symbol; b"" when none did. Boards often share both rows."""
+        if old == new:
+            return b""
+        if not old:
+            return new
+        found = self._diffs.get((old, new))
+        if found is None:
+            was, now = _decode_row(old), _decode_row(new)
+            changed: dict[str, Any] = {"symbol": now["symbol"]}
+            changed |= {name: value for name, value in now.items() if bytes(was[name]) != bytes(value)}
+            found = self._diffs[old, new] = _encode(changed)
+        return found
+
+
+def _ranked(rows: Sequence[tuple[str, bytes]]) -> bytes:
+    """Rows with their ranks as one JSON array."""
+    return b"[" + b",".join([b'%s,"rank":%d}' % (row[:-1], rank) for rank, (_, row) in enumerate(rows, 1)]) + b"]"

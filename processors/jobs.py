@@ -1,0 +1,81 @@
+"""What the jobs workers do: long, acknowledged early, results in the database or the cache, never in an event's way."""
+
+import logging
+
+import redis
+from celery import shared_task
+from django.db import DatabaseError
+
+from processors.store import default_store
+
+log = logging.getLogger(__name__)
+
+
+def _rest_address(what: str) -> tuple[str, str] | None:
+    """Where REST calls of the present settings go, and their key; None when they cannot be read."""
+    from listener.wishes import read_wish
+    from processors.reference import rest_url
+
+    try:
+        address = read_wish(None).address
+    except (DatabaseError, ValueError) as error:
+        log.warning("the feed's settings cannot be read, %s later: %s", what, error)
+        return None
+    return rest_url(address.feed), address.key
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def refresh_reference() -> None:
+    """Load what the table lacks of reference data: the previous day first, then what it says of companies."""
+    from processors.reference import refresh
+
+    if (address := _rest_address("reference data is loaded")) is not None:
+        refresh(default_store(), *address)
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def seed_day() -> None:
+    """Go on filling up what the feed did not bring of the day."""
+    from processors.seed import seed
+
+    if (address := _rest_address("the day is filled up")) is not None:
+        seed(default_store(), *address)
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def backfill_bars(symbol: str) -> None:
+    """Load what is missing of one symbol's minute bars, for whoever looks at its chart."""
+    from processors.backfill import backfill
+
+    if (address := _rest_address("bars are loaded")) is not None:
+        backfill(default_store(), *address, symbol)
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def record_volume_profile() -> None:
+    """Record the day's volume by the minute when it is over, and see to the mean of the days before it."""
+    from processors import volume_history
+
+    try:
+        volume_history.record(default_store())
+    except DatabaseError as error:
+        log.warning("the volume profile waits on, the database does not take it: %s", error)
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def store_alerts() -> None:
+    """Put the engine's alerts into the database, for good."""
+    from processors import alert_history  # the models with it: they are loaded later than tasks are
+
+    try:
+        alert_history.store_alerts(default_store())
+    except (DatabaseError, redis.ConnectionError, redis.TimeoutError) as error:
+        log.warning("alerts wait on, they cannot be stored: %s", error)
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def run_backtest(backtest_id: int) -> None:
+    """Carry out a backtest that was asked for over the API; what it found stands in its row."""
+    from control.backtests import carry_out
+
+    carry_out(backtest_id)
