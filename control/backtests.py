@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from control.models import Backtest, Scanner
 from control.models.scanners import ScannerQuerySet
-from processors.backtest import BacktestError, run
-from processors.boards import ScannerRow
+from processors.backtesting.backtest import BacktestError, run
+from processors.scanning.boards import ScannerRow
 from project.processes import ServiceUnavailable
 
 # What a scanner without alerts of its own tells in a backtest.

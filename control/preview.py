@@ -8,12 +8,12 @@ from typing import Any, Final, TypedDict
 import polars as pl
 from django.core.exceptions import ValidationError
 
-from processors.boards import ScannerRow, ScanSet
-from processors.rows import moment_of
-from processors.scan import problems
+from processors.scanning.boards import ScannerRow, ScanSet
+from processors.scanning.scan import problems
+from processors.seeding.volume_profile import default_profile
 from processors.store import Source, Store, default_store
-from processors.table import SymbolTable
-from processors.volume_profile import default_profile
+from processors.symbols.rows import moment_of
+from processors.symbols.table import SymbolTable
 
 # Somebody who types asks again and again.
 _FRESH_S: Final = 1.0

@@ -5,7 +5,7 @@ from typing import Final, TypedDict
 
 import msgspec
 
-from processors.merge_raw import UNKNOWN_KEYS
+from processors.merging.raw import UNKNOWN_KEYS
 from processors.store import SAMPLES, Store
 
 _SAMPLE_BYTES: Final = 500

@@ -15,7 +15,7 @@ from control.samples import Malformed, UnknownType, malformed, unknown_types
 from processors import store as keys
 from processors.accounts import accounts
 from processors.redis_broker import broker_client, depth
-from processors.status import status_message
+from processors.scanning.status import status_message
 from processors.store import Store
 from project import queues
 from project.queues import FEEDS

@@ -1,4 +1,4 @@
-"""What of the market's time the feed did not bring, written down for who fills it up (`processors.coverage`).
+"""What of the market's time the feed did not bring, written down for who fills it up (`processors.seeding.coverage`).
 
 A gap begins where the table's events end, and ends with the first event that comes again. Bars are held for two
 seconds, and the channels of a new connection begin one after the other, so both ends are set some seconds further out.
@@ -14,7 +14,7 @@ from django.conf import settings
 
 from listener.events import event_ms
 from processors.accounts import accounts
-from processors.coverage import ENDLESS, Gap, read_gaps, with_gap, write_gaps
+from processors.seeding.coverage import ENDLESS, Gap, read_gaps, with_gap, write_gaps
 from processors.store import Source, Store
 
 # Of market time at the speed of life.

@@ -36,7 +36,7 @@ def refresh_reference() -> None:
 @shared_task(acks_late=False, ignore_result=True)
 def seed_day() -> None:
     """Go on filling up what the feed did not bring of the day."""
-    from processors.seed import seed
+    from processors.seeding.seed import seed
 
     if (address := _rest_address("the day is filled up")) is not None:
         seed(default_store(), *address)
@@ -45,7 +45,7 @@ def seed_day() -> None:
 @shared_task(acks_late=False, ignore_result=True)
 def backfill_bars(symbol: str) -> None:
     """Load what is missing of one symbol's minute bars, for whoever looks at its chart."""
-    from processors.backfill import backfill
+    from processors.seeding.backfill import backfill
 
     if (address := _rest_address("bars are loaded")) is not None:
         backfill(default_store(), *address, symbol)
@@ -54,7 +54,7 @@ def backfill_bars(symbol: str) -> None:
 @shared_task(acks_late=False, ignore_result=True)
 def record_volume_profile() -> None:
     """Record the day's volume by the minute when it is over, and see to the mean of the days before it."""
-    from processors import volume_history
+    from processors.seeding import volume_history
 
     try:
         volume_history.record(default_store())
@@ -65,7 +65,7 @@ def record_volume_profile() -> None:
 @shared_task(acks_late=False, ignore_result=True)
 def store_alerts() -> None:
     """Put the engine's alerts into the database, for good."""
-    from processors import alert_history  # the models with it: they are loaded later than tasks are
+    from processors.scanning import alert_history  # the models with it: they are loaded later than tasks are
 
     try:
         alert_history.store_alerts(default_store())

@@ -11,9 +11,9 @@ import msgspec
 
 from processors import parts, wire
 from processors.bars import RESOLUTIONS, bars_of
-from processors.merge_raw import RAW_KEY, STOCK_NAMES
-from processors.rows import row_of
+from processors.merging.raw import RAW_KEY, STOCK_NAMES
 from processors.store import STATUS, Store
+from processors.symbols.rows import row_of
 
 _HOUR_S: Final = 3_600
 # How long an event is answered, in seconds from its receipt, by kind.

@@ -20,7 +20,7 @@ from processors.changes import Changes
 from processors.interest import INTEREST as INTEREST
 from processors.interest import PATTERNS as PATTERNS
 from processors.interest import Interest as Interest
-from processors.merge import Merge
+from processors.merging.base import Merge
 
 SOURCE: Final = "tw:source"
 CHANGED: Final = "tw:changed"
@@ -169,7 +169,7 @@ class Store:
         """Apply a merge, exactly once.
 
         Args:
-            merge: From `processors.merge`.
+            merge: From `processors.merging.base`.
             batch: Where it comes from.
             feed: The queue's name, for the accounts.
 

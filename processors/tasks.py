@@ -12,13 +12,13 @@ from celery.signals import task_revoked, worker_ready
 from django.conf import settings
 
 from listener.events import Batch, market_of
-from processors.conditions import refresh_rules
-from processors.merge import Merge
-from processors.merge_bars import merge_bars
-from processors.merge_halts import merge_halts
-from processors.merge_quotes import merge_quotes
-from processors.merge_raw import merge_news, merge_raw, merge_unknown, parts_by_way
-from processors.merge_trades import merge_trades
+from processors.merging.bars import merge_bars
+from processors.merging.base import Merge
+from processors.merging.conditions import refresh_rules
+from processors.merging.halts import merge_halts
+from processors.merging.quotes import merge_quotes
+from processors.merging.raw import merge_news, merge_raw, merge_unknown, parts_by_way
+from processors.merging.trades import merge_trades
 from processors.sessions import DayLookup
 from processors.store import Store, default_store
 from project import queues
@@ -201,6 +201,6 @@ def count_disposed(headers: dict[str, Any], term: str) -> None:
 @shared_task(acks_late=False, ignore_result=True)
 def scan_tick() -> None:
     """Rank the boards once; every other engine's tick is a no-op while one holds the lease."""
-    from processors.engine import default_engine  # polars with it: only the scans worker needs it
+    from processors.scanning.engine import default_engine  # polars with it: only the scans worker needs it
 
     default_engine().tick()

@@ -53,7 +53,7 @@ class EmbeddedValkey:
         folder: Path | None = None,
         *,
         persist: bool = True,
-        maxmemory: str = "1gb",
+        maxmemory: str = "2gb",
     ) -> None:
         self._path = path
         self._own_folder = folder is None

@@ -35,6 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_flushes)
     given = "TEST_AMQP_URL" in os.environ
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         shares_a_broker = given and "rabbitmq" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("broker" if shares_a_broker else f"{item.path}:{_flushes(item)}"))
 

@@ -66,9 +66,9 @@ def list_backtests(request: HttpRequest) -> Any:
 def create_backtest(request: HttpRequest, body: Wish) -> Any:
     """Ask for a backtest. Read it until its state is `done` or `failed`."""
     from control.backtests import asked_scanners, recording_path  # polars: only where it is needed
-    from processors.backtest import BacktestError
+    from processors.backtesting.backtest import BacktestError
     from processors.jobs import run_backtest
-    from processors.scan import problems
+    from processors.scanning.scan import problems
 
     user = user_of(request)
     backtest = Backtest(user=user, **body.model_dump())

@@ -137,7 +137,7 @@ def create_scanner(request: HttpRequest, body: NewScanner) -> Any:
 @router.post("/validate", response=Verdict, throttle=[PerUser("validate", "300/m")])
 def validate(request: HttpRequest, body: Expressions) -> Any:
     """Check the texts as one types; what is wrong comes with its place and what was probably meant."""
-    from processors.scan import problems  # polars: only where it is needed
+    from processors.scanning.scan import problems  # polars: only where it is needed
 
     errors = [
         Trouble(field=name, message=str(error), start=error.start, end=error.end)

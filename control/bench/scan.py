@@ -92,10 +92,10 @@ class _Bench:
     """The table in a private cache, and an engine over it."""
 
     def __init__(self, url: str, symbols: int, scanners: int) -> None:
-        from processors.boards import ScannerRow
-        from processors.engine import Engine
+        from processors.scanning.boards import ScannerRow
+        from processors.scanning.engine import Engine
+        from processors.scanning.ticks import Rules
         from processors.store import Source, Store, connect
-        from processors.ticks import Rules
 
         self.store = Store(connect(url))
         self._chance = random.Random(1)  # noqa: S311 - the same market each time

@@ -100,7 +100,7 @@ class Scanner(models.Model):
 
     def clean(self) -> None:
         """Check the expressions, the columns and the targets; an error names the field it is about."""
-        from processors.scan import problems  # polars: only when one is edited
+        from processors.scanning.scan import problems  # polars: only when one is edited
 
         errors = {name: str(error) for name, error in problems(self.where or "", self.order_by or "").items()}
         if not _texts(self.columns, MOST_COLUMNS):

@@ -3,7 +3,7 @@
 The rule, which anyone can recompute from the stream:
 
 - A print belongs to the second and the minute of its event time, whenever it is reported.
-- Sale conditions decide by `processors.conditions.UPDATE_RULES` what it counts for. Form T (12) does not count
+- Sale conditions decide by `processors.merging.conditions.UPDATE_RULES` what it counts for. Form T (12) does not count
   against a print: it stands only on prints outside regular hours, of which Massive makes bars as of any other.
 - `v`, `vw` and `z` are of the prints that count for volume; `h` and `l` of those that count for high and low or for
   open and close; `o` and `c` are the first and last, by event time, of those that count for open and close.

@@ -8,7 +8,7 @@ import numpy as np
 
 from listener.simulator.universe import Bools, Ints, Universe
 from listener.simulator.wire import TradeEvent
-from processors.conditions import update_rule
+from processors.merging.conditions import update_rule
 
 # Sale conditions that combine freely, and the bit of a print's code that stands for each.
 INTERMARKET_SWEEP, ODD_LOT, FORM_T, AVERAGE_PRICE, OUT_OF_SEQUENCE = 14, 37, 12, 2, 32

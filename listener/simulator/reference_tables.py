@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from processors.conditions import UPDATE_RULES, UpdateRule
+from processors.merging.conditions import UPDATE_RULES, UpdateRule
 
 # (id, type, name, MIC, operating MIC, participant id)
 _EXCHANGES: Final = (

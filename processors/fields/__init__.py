@@ -1,7 +1,7 @@
 """Every field of a row of the symbol table, each defined once: name, unit, formula, source.
 
 Headers, documentation, the API and the scanners' vocabulary come from here. A formula is a polars expression over the
-base columns that `table.py` fills from the kept parts (design, "The symbol table"), or over other fields; null means
+base columns that `symbols/table.py` fills from the kept parts (design, "The symbol table"), or over other fields; null means
 unknown, and what cannot be computed is null, never infinite or NaN.
 """
 

@@ -5,7 +5,7 @@ from typing import Final
 import polars as pl
 
 from processors.fields.field import AS_GIVEN, Field, col, percent
-from processors.halts import LULD_PAUSE
+from processors.symbols.halts import LULD_PAUSE
 
 _HALTS: Final = "LULD events, Nasdaq Trader's list of halts"
 _BANDS: Final = "LULD events"

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 
 from listener.events import market_of
 from processors import parts
-from processors.conditions import keep_rules
+from processors.merging.conditions import keep_rules
 from processors.reference.cache import Cache
 from processors.reference.daily import AVERAGE_DAYS, load_day
 from processors.reference.days import day_of, sessions_before

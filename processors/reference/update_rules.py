@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from processors.conditions import UpdateRule
+from processors.merging.conditions import UpdateRule
 from processors.reference.vendor import Vendor
 
 _PATH: Final = "/v3/reference/conditions"

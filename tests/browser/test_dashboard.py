@@ -14,6 +14,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.services import Part, environment, python, wait_until
 
+# Two of them at once would look for the same free port.
+pytestmark = pytest.mark.xdist_group("up")
+
 _BOARDS = ("top_volume", "top_gainers", "top_gappers")
 # A small market, so that two cores start it quickly; in the regular session every board has rows at once.
 _MARKET = ("--symbols", "300", "--rate", "500", "--seed", "7")

@@ -14,9 +14,9 @@ from pytest_django import Settings
 
 from control.models import Backtest
 from listener.recording import RecordingWriter
-from processors import backtest
-from processors.boards import ScannerRow
+from processors.backtesting import backtest
 from processors.jobs import run_backtest
+from processors.scanning.boards import ScannerRow
 from tests import day_maker
 from tests.processors.feeding import at, trade
 

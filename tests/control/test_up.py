@@ -22,6 +22,9 @@ import redis
 
 from tests.services import Part, alive, environment, manage, python, wait_until
 
+# Two of them at once would look for the same free port.
+pytestmark = pytest.mark.xdist_group("up")
+
 # A small market, so that two cores start it quickly.
 MARKET = ("--symbols", "300", "--rate", "500")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from listener.recording import RecordingWriter
-from processors.rows import row_of
+from processors.symbols.rows import row_of
 from tests import independent
 from tests.integration.pipeline import Pipeline, assert_balanced
 from tests.services import wait_until

@@ -14,8 +14,8 @@ from listener.simulator.client import Client
 from listener.simulator.recorded import RecordedMarket
 from listener.simulator.server import Audience, FeedServer
 from processors.reference import reference_state
-from processors.rows import row_of
 from processors.snapshots import snapshot
+from processors.symbols.rows import row_of
 from tests import independent
 from tests.integration.pipeline import Pipeline
 from tests.processors.feeding import Event, at, bar, quote, trade

@@ -12,7 +12,7 @@ from listener import gap_marks, service
 from listener.feed import Patience
 from listener.gap_marks import GapMarks, newest_time
 from listener.service import Listener
-from processors.coverage import Gap, read_gaps
+from processors.seeding.coverage import Gap, read_gaps
 from processors.store import SOURCE, Source, Store, accounts_key
 from project.celery import app
 from project.embedded import EmbeddedValkey

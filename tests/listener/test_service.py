@@ -20,7 +20,7 @@ from listener.service import Listener
 from listener.wishes import Wish, wish_of
 from processors import store as keys
 from processors.accounts import accounts
-from processors.status import FeedState, status_message
+from processors.scanning.status import FeedState, status_message
 from processors.store import Source, Store
 from project.celery import app
 from tests.listener.feed_server import sends_raw, serving, status

@@ -18,7 +18,7 @@ from listener.simulator.options import BadOption, starting_instant
 from listener.simulator.subscriptions import Subscription
 from listener.simulator.trading_days import NEW_YORK, TradingCalendar, new_york_ms
 from listener.simulator.wire import encode
-from processors.conditions import update_rule
+from processors.merging.conditions import update_rule
 from tests.listener.market_server import market_at
 
 Event = dict[str, Any]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from listener.events import FEED_OF, Batch
 from listener.sorting import SortedFrame, sort_frame
-from processors.merge_trades import merge_trades
+from processors.merging.trades import merge_trades
 from processors.sessions import DayLookup
 from tests.processors.feeding import NOBODY
 

@@ -22,8 +22,8 @@ from listener.simulator.server import FeedServer
 from listener.trade_halts import TradeHalts, read_halts
 from processors import store as keys
 from processors.accounts import accounts, contradictions
-from processors.halts import halts_coverage
 from processors.store import Store
+from processors.symbols.halts import halts_coverage
 from project.celery import app
 from project.embedded import EmbeddedValkey
 from tests.listener.market_server import KEY, market_at, serving

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from control.models import Alert as KeptAlert
-from processors.alert_history import store_alerts
-from processors.alerts import Alert, AlertRules, Level, RuleState, State, alert_id
-from processors.boards import Ranking, ScannerRow
-from processors.moment import Moment
+from processors.scanning.alert_history import store_alerts
+from processors.scanning.alerts import Alert, AlertRules, Level, RuleState, State, alert_id
+from processors.scanning.boards import Ranking, ScannerRow
 from processors.store import ALERTS_OUTBOX, Store
+from processors.symbols.moment import Moment
 from tests.processors.feeding import at
 
 OPEN = at("2024-03-11 09:30:00.000")

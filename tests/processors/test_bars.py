@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processors import parts
-from processors.bar_messages import BarMessages
 from processors.bars import bars_of, minute_bars, put_minutes, read_chunks, read_days
+from processors.scanning.bar_messages import BarMessages
 from processors.snapshots import snapshot
 from processors.store import INTEREST, Store
 from project.embedded import EmbeddedValkey

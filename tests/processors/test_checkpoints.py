@@ -14,12 +14,12 @@ import pytest
 
 from control.backtests import asked_scanners
 from listener.recording import RecordingWriter
-from processors import backtest
-from processors.boards import ScannerRow, ScanSet
+from processors.backtesting import backtest
 from processors.fields import FIELDS
-from processors.rows import moment_of
+from processors.scanning.boards import ScannerRow, ScanSet
 from processors.store import REFERENCE, Store
-from processors.table import SymbolTable
+from processors.symbols.rows import moment_of
+from processors.symbols.table import SymbolTable
 from tests import day_maker, independent
 from tests.independent.alerts import Rule
 from tests.independent.boards import BOARDS, board

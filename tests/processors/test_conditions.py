@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from processors import conditions
-from processors.conditions import REGULAR, UpdateRule, keep_rules, refresh_rules, rule_of
-from processors.rows import row_of
+from processors.merging import conditions
+from processors.merging.conditions import REGULAR, UpdateRule, keep_rules, refresh_rules, rule_of
 from processors.store import Store
+from processors.symbols.rows import row_of
 from tests.processors.feeding import at, batch, begin, feed_in, trade
 
 VOLUME_ONLY, NO_LAST, NOTHING = (

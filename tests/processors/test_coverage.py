@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.coverage import ENDLESS, Gap, coverage, missing, seeded_key, seeded_version_key, with_gap, write_gaps
+from processors.seeding.coverage import (
+    ENDLESS,
+    Gap,
+    coverage,
+    missing,
+    seeded_key,
+    seeded_version_key,
+    with_gap,
+    write_gaps,
+)
 from processors.sessions import TradingDay, trading_day
 from processors.store import Source, Store
 from tests.processors.feeding import at, begin

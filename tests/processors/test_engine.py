@@ -12,10 +12,10 @@ import redis
 
 from control.models import Alert, PriceLevel, Scanner
 from processors import jobs
-from processors.board_messages import Message
-from processors.engine import Engine
-from processors.publishing import Edition, Publisher
 from processors.reference.state import REFERENCE_COLUMNS, ReferenceState, put_reference
+from processors.scanning.board_messages import Message
+from processors.scanning.engine import Engine
+from processors.scanning.publishing import Edition, Publisher
 from processors.snapshots import snapshot
 from processors.store import ALERTS_OUTBOX, BOARDS, INTEREST, LISTENER_STATE, SCANS_LEASE, STATUS, VERSION, Store
 from project.embedded import EmbeddedValkey

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processors.fields import BY_NAME, FIELDS, as_markdown
-from processors.moment import Moment
 from processors.reference import REFERENCE_COLUMNS, REFERENCE_TEXTS
-from processors.rows import row_of
 from processors.store import REFERENCE, Store
-from processors.table import SymbolTable
+from processors.symbols.moment import Moment
+from processors.symbols.rows import row_of
+from processors.symbols.table import SymbolTable
 from project.env import BASE_DIR
 from tests.processors.feeding import Event, at, bar, batch, batches_of, begin, feed_in, quote, trade
 

@@ -10,10 +10,10 @@ import pytest
 import redis
 
 from processors import parts
-from processors.halts import LULD_PAUSE, Halt, halt_figures, halts_coverage, reason_text
-from processors.rows import row_of
 from processors.snapshots import snapshot
 from processors.store import Store
+from processors.symbols.halts import LULD_PAUSE, Halt, halt_figures, halts_coverage, reason_text
+from processors.symbols.rows import row_of
 from project.embedded import EmbeddedValkey
 from tests.processors.feeding import Event, at, batch, begin, feed_in, quote, terms, trade
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from listener.events import event_ms
 from processors import parts
-from processors.merge_trades import merge_trades
+from processors.merging.trades import merge_trades
 from processors.sessions import DayLookup
 from processors.store import SAMPLES, SOURCE, Store
 from tests.processors.feeding import NOBODY, Event, at, bar, batch, begin, feed_in, quote, soon, terms, trade

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from listener.events import Batch
-from processors import merge_raw
-from processors.merge_raw import RAW_KEY, parts_by_way
-from processors.rows import row_of
+from processors.merging import raw as merge_raw
+from processors.merging.raw import RAW_KEY, parts_by_way
 from processors.snapshots import snapshot
 from processors.store import INTEREST, Store
+from processors.symbols.rows import row_of
 from project.embedded import EmbeddedValkey
 from tests.markets import OTHER_MARKETS, STOCK_EXTRAS, Documented
 from tests.processors.feeding import Event, at, bar, batch, begin, feed_in, soon, terms

@@ -9,8 +9,8 @@ import redis
 from processors import parts
 from processors.accounts import accounts
 from processors.changes import Changes
-from processors.rows import row_of
 from processors.store import CHANGED, INTEREST, OF_A_SOURCE, SOURCE, Store
+from processors.symbols.rows import row_of
 from project.embedded import EmbeddedValkey
 from tests.processors.feeding import Event, at, bar, batch, begin, feed_in, quote, soon, terms, trade
 

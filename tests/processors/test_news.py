@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors import merge_raw
+from processors.merging import raw as merge_raw
 from processors.snapshots import snapshot
 from processors.store import NEWS_RECENT, Store
 from project.embedded import EmbeddedValkey

@@ -18,8 +18,8 @@ from processors.reference import (
 from processors.reference.cache import Cache
 from processors.reference.state import put_reference
 from processors.reference.vendor import Vendor, VendorError
-from processors.rows import row_of
 from processors.store import REFERENCE, SOURCE, Store
+from processors.symbols.rows import row_of
 from tests.processors.feeding import at, batch, begin, feed_in, quote, trade
 from tests.processors.reference_data import begin_live, let_time_pass, row, state
 from tests.processors.vendor_server import (

@@ -9,8 +9,8 @@ import pytest
 from processors.reference import refresh
 from processors.reference.daily import DailyBars
 from processors.reference.rows import average_volumes
-from processors.rows import row_of
 from processors.store import REFERENCE, Store
+from processors.symbols.rows import row_of
 from tests.listener.market_server import KEY, market_at, rest_client, serving
 from tests.processors.feeding import at, batch, begin, feed_in, trade
 from tests.processors.reference_data import begin_live, let_time_pass, row, state

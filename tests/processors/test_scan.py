@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.boards import ScannerRow, ScanSet
 from processors.fields import BY_NAME
-from processors.scan import ExpressionError, compile_condition, compile_order, evaluate, problems
-from processors.scan_text import MAX_CHARACTERS
+from processors.scanning.boards import ScannerRow, ScanSet
+from processors.scanning.scan import ExpressionError, compile_condition, compile_order, evaluate, problems
+from processors.scanning.scan_text import MAX_CHARACTERS
 
 NAN, INF = float("nan"), float("inf")
 _TYPES: dict[str, Any] = {

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control.models import Scanner
-from processors import boards
-from processors.boards import Ranking, ScannerRow, ScanSet
 from processors.fields import BY_NAME
+from processors.scanning import boards
+from processors.scanning.boards import Ranking, ScannerRow, ScanSet
 from tests.processors.test_scan import MARKET, rows
 
 

@@ -13,15 +13,15 @@ from listener.simulator.server import FeedServer
 from listener.simulator.subscriptions import Subscription
 from listener.simulator.wire import encode
 from processors import parts
-from processors import seed as seeding
-from processors.backfill import backfill
 from processors.bars import bars_of, minute_bars, named, read_days
-from processors.coverage import Gap, coverage, write_gaps
-from processors.rows import moment_of, row_of
-from processors.seed import rest_key, seed
+from processors.seeding import seed as seeding
+from processors.seeding.backfill import backfill
+from processors.seeding.coverage import Gap, coverage, write_gaps
+from processors.seeding.seed import rest_key, seed
 from processors.sessions import session_at
 from processors.store import Source, Store
-from processors.table import SymbolTable
+from processors.symbols.rows import moment_of, row_of
+from processors.symbols.table import SymbolTable
 from tests.listener.market_server import KEY, market_at
 from tests.processors.feeding import at, batch, batches_of, begin, feed_in, trade
 

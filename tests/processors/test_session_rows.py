@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from listener.events import Batch
-from processors.rows import row_of
 from processors.store import Store
+from processors.symbols.rows import row_of
 from tests.processors.feeding import Event, at, bar, batch, begin, feed_in, quote, trade
 
 # The Fridays and Mondays about the two Sundays on which the clocks change, and the days of early closes.

@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors.moment import Moment
-from processors.rows import moment_of, row_of
 from processors.store import Store
-from processors.table import SymbolTable
+from processors.symbols.moment import Moment
+from processors.symbols.rows import moment_of, row_of
+from processors.symbols.table import SymbolTable
 from tests.processors.feeding import Event, at, bar, batches_of, begin, feed_in, quote, trade
 
 OPEN = at("2024-03-11 09:30:00.000")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from listener.events import Batch
 from processors.accounts import accounts
-from processors.rows import row_of
 from processors.store import Store
+from processors.symbols.rows import row_of
 from tests import independent
 from tests.processors.feeding import Event, at, bar, batches_of, begin, feed_in, quote, trade
 

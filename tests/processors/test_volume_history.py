@@ -10,12 +10,12 @@ from channels.db import database_sync_to_async
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
-from processors.coverage import Gap, seeded_key, seeded_version_key, write_gaps
 from processors.models import VolumeProfileDay
+from processors.seeding.coverage import Gap, seeded_key, seeded_version_key, write_gaps
+from processors.seeding.volume_history import backfill_profile, record
+from processors.seeding.volume_profile import MinuteVolumes, default_profile, load_profile, profile_of
 from processors.sessions import trading_day
 from processors.store import Store
-from processors.volume_history import backfill_profile, record
-from processors.volume_profile import MinuteVolumes, default_profile, load_profile, profile_of
 from tests.listener.market_server import KEY, market_at, serving
 from tests.processors.feeding import at, bar, batch, begin, feed_in
 

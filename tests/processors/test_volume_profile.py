@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from processors.models import VolumeProfileDay
+from processors.seeding.volume_history import keep, publish
+from processors.seeding.volume_profile import MINUTES, MinuteVolumes, load_profile, profile_of, put_profile
 from processors.store import Store
-from processors.volume_history import keep, publish
-from processors.volume_profile import MINUTES, MinuteVolumes, load_profile, profile_of, put_profile
 
 Plain = Mapping[str, Mapping[int, int]]
 

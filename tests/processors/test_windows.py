@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processors import parts
-from processors.news_times import NewsTimes
 from processors.sessions import trading_day
-from processors.trade_activity import TradeActivity
-from processors.windows import Windows
+from processors.symbols.news_times import NewsTimes
+from processors.symbols.trade_activity import TradeActivity
+from processors.symbols.windows import Windows
 from tests.processors.feeding import at
 
 OPEN = at("2024-03-11 09:30:00.000")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import django
 
 if TYPE_CHECKING:
-    from processors.ticks import Rules
+    from processors.scanning.ticks import Rules
 
 
 def rules() -> "Rules":
     """Its rule: every symbol, with an alert when it comes."""
-    from processors.boards import ScannerRow
-    from processors.ticks import Rules
+    from processors.scanning.boards import ScannerRow
+    from processors.scanning.ticks import Rules
 
     return Rules((ScannerRow("all", "", "price", limit=500, tick_ms=250, alert_on="enter", cooldown_s=0),))
 
@@ -24,7 +24,7 @@ def rules() -> "Rules":
 def main() -> None:
     """Tick for ever."""
     django.setup()
-    from processors.engine import Engine
+    from processors.scanning.engine import Engine
     from processors.store import default_store
 
     engine = Engine(default_store(), rules=rules)

@@ -11,8 +11,8 @@ from django.db import DatabaseError
 
 from control.backtests import asked_scanners, tried_scanner
 from control.models import Scanner
-from processors.backtest import EVERY_MS, BacktestError, Result, run
-from processors.outcomes import HORIZONS, Outcome, RuleSummary
+from processors.backtesting.backtest import EVERY_MS, BacktestError, Result, run
+from processors.backtesting.outcomes import HORIZONS, Outcome, RuleSummary
 from processors.sessions import NEW_YORK
 from project.processes import ServiceUnavailable
 

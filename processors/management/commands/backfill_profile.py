@@ -10,10 +10,10 @@ from django.db import DatabaseError
 from listener.wishes import read_wish
 from processors.reference import market_date, rest_url
 from processors.reference.vendor import VendorError
-from processors.seed import most_active
+from processors.seeding.seed import most_active
+from processors.seeding.volume_history import MEAN_DAYS, backfill_profile
 from processors.sessions import previous_trading_day
 from processors.store import default_store
-from processors.volume_history import MEAN_DAYS, backfill_profile
 
 
 def _count(most: int) -> Any:

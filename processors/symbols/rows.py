@@ -5,13 +5,13 @@ from typing import Any
 
 from processors import parts
 from processors.changes import Changes
-from processors.coverage import coverage
-from processors.moment import Moment
 from processors.reference import reference_state
+from processors.seeding.coverage import coverage
+from processors.seeding.volume_profile import default_profile
 from processors.sessions import session_at
 from processors.store import Source, Store
-from processors.table import SymbolTable
-from processors.volume_profile import default_profile
+from processors.symbols.moment import Moment
+from processors.symbols.table import SymbolTable
 
 
 def moment_of(store: Store, source: Source) -> Moment:

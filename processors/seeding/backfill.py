@@ -12,10 +12,10 @@ import numpy as np
 from listener.events import market_of
 from processors import parts
 from processors.bars import put_minutes
-from processors.coverage import Gap, missing, read_gaps
 from processors.reference import day_of
 from processors.reference.vendor import Vendor, VendorError
-from processors.rest_bars import CALL_S, MINUTE_MS, Bars, MinuteBar, bars_of_day, minutes_of
+from processors.seeding.coverage import Gap, missing, read_gaps
+from processors.seeding.rest_bars import CALL_S, MINUTE_MS, Bars, MinuteBar, bars_of_day, minutes_of
 from processors.sessions import TradingDay
 from processors.store import Store
 

@@ -4,9 +4,9 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from processors.halts import halts_coverage
 from processors.sessions import next_bell, session_at
 from processors.store import Source
+from processors.symbols.halts import halts_coverage
 
 
 class FeedState(TypedDict):

@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from processors.alerts import Alert, RuleState, State
-from processors.board_messages import Boards, Message, board_key
+from processors.scanning.alerts import Alert, RuleState, State
+from processors.scanning.board_messages import Boards, Message, board_key
 from processors.store import BOARDS, RULE_STATES, SCANS_TURN, Store, script
 
 LEASE_MS: Final = 1_000

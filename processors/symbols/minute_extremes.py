@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from processors.columns import Floats, Mask, Whole, grown
 from processors.sessions import session_at
-from processors.trade_activity import MINUTE_MS
+from processors.symbols.columns import Floats, Mask, Whole, grown
+from processors.symbols.trade_activity import MINUTE_MS
 
 # Bars are corrected for 15 minutes; who changes an older minute has the symbol loaded anew.
 RING: Final = 20

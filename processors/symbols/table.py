@@ -14,18 +14,18 @@ import polars as pl
 
 from listener.events import Quote
 from processors import bars, parts
-from processors.base_columns import Base, rows_of
 from processors.changes import Changes, Chunk
-from processors.columns import Columns, Floats, Mask, Whole, grown
-from processors.halts import halt_figures
-from processors.moment import Moment
-from processors.news_times import NewsTimes
 from processors.reference import REFERENCE_COLUMNS, REFERENCE_TEXTS
+from processors.seeding.volume_profile import Profile
 from processors.sessions import TradingDay, trading_day
 from processors.store import NEWS_RECENT, REFERENCE, Store
-from processors.trade_activity import MINUTE_MS, TradeActivity
-from processors.volume_profile import Profile
-from processors.windows import Windows
+from processors.symbols.base_columns import Base, rows_of
+from processors.symbols.columns import Columns, Floats, Mask, Whole, grown
+from processors.symbols.halts import halt_figures
+from processors.symbols.moment import Moment
+from processors.symbols.news_times import NewsTimes
+from processors.symbols.trade_activity import MINUTE_MS, TradeActivity
+from processors.symbols.windows import Windows
 
 _QUOTE_COLUMNS: Final = ("bid", "ask", "bid_size", "ask_size")
 _OF_THE_DAY_BEFORE: Final = tuple(name for name in REFERENCE_COLUMNS if name.startswith("prev_day_"))

@@ -9,8 +9,8 @@ from typing import Final
 
 from listener.events import Batch, Trade, event_ms
 from processors import parts, wire
-from processors.conditions import REGULAR, UpdateRule, rule_of
-from processors.merge import Gate, Kept, Listeners, Merge, Reader, finer, text
+from processors.merging.base import Gate, Kept, Listeners, Merge, Reader, finer, text
+from processors.merging.conditions import REGULAR, UpdateRule, rule_of
 from processors.sessions import DayLookup, TradingDay
 
 _trades = Reader(Trade)

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from processors.boards import Indices
+from processors.scanning.boards import Indices
 
 BOARD_LIFE_MS: Final = 3 * 86_400_000
 # A board is sent again though nothing changed, for readers that would take its silence for the engine's.

@@ -18,19 +18,19 @@ import redis
 from django.db import DatabaseError
 
 from processors import store as keys
-from processors.alerts import AlertRules
-from processors.bar_messages import BarMessages
-from processors.board_messages import EncodedRows, Message, delta_channel
-from processors.boards import Ranking, ScanSet
 from processors.changes import Changes
-from processors.moment import Moment
-from processors.publishing import LEASE_MS, Edition, Publisher, Standing
-from processors.rows import moment_of
-from processors.status import ScansState, status_message
+from processors.scanning.alerts import AlertRules
+from processors.scanning.bar_messages import BarMessages
+from processors.scanning.board_messages import EncodedRows, Message, delta_channel
+from processors.scanning.boards import Ranking, ScanSet
+from processors.scanning.publishing import LEASE_MS, Edition, Publisher, Standing
+from processors.scanning.status import ScansState, status_message
+from processors.scanning.ticks import Rules, Timetable, read_rules
+from processors.seeding.volume_profile import default_profile
 from processors.store import Source, Store, default_store
-from processors.table import SymbolTable
-from processors.ticks import Rules, Timetable, read_rules
-from processors.volume_profile import default_profile
+from processors.symbols.moment import Moment
+from processors.symbols.rows import moment_of
+from processors.symbols.table import SymbolTable
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from processors.alerts import Alert
+from processors.scanning.alerts import Alert
 from processors.sessions import DayLookup
 
 _MINUTES: Final = (1, 5, 15)

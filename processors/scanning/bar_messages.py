@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from processors import bars
-from processors.board_messages import Message
 from processors.changes import Changes
+from processors.scanning.board_messages import Message
 from processors.store import Store
 
 _MINUTE_MS: Final = 60_000

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from processors.scan import ExpressionError, Formula, compile_condition, compile_order, evaluate
+from processors.scanning.scan import ExpressionError, Formula, compile_condition, compile_order, evaluate
 
 # Of the processor's time, so that a busy machine makes nobody slow: for all due scanners together; one that alone takes
 # such a share of it is slow, and waits its turn.

@@ -7,7 +7,7 @@ import msgspec
 
 from listener.events import Bar, Batch, event_ms
 from processors import parts, wire
-from processors.merge import Gate, Listeners, Merge, Reader, text
+from processors.merging.base import Gate, Listeners, Merge, Reader, text
 from processors.sessions import DayLookup
 
 _bars = Reader(Bar)

@@ -16,7 +16,7 @@ import polars as pl
 from sqlglot import exp
 
 from processors.fields import BY_NAME
-from processors.scan_text import ExpressionError, ExpressionText, shown, sql
+from processors.scanning.scan_text import ExpressionError, ExpressionText, shown, sql
 
 __all__ = ["FUNCTIONS", "ExpressionError", "Formula", "compile_condition", "compile_order", "evaluate", "problems"]
 

@@ -10,7 +10,7 @@ import msgspec
 
 from listener.events import ROUTES, Batch, TimedHead, event_ms
 from processors import wire
-from processors.merge import SYMBOL, Gate, Kept, Listeners, Merge, Reader, finer, latest, text
+from processors.merging.base import SYMBOL, Gate, Kept, Listeners, Merge, Reader, finer, latest, text
 
 # Where every kind of a market's events is kept, the fields being `{kind}:{SYM}`.
 RAW_KEY: Final = "tw:raw:{market}"

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from processors.columns import Floats, Mask, Whole, grown
-from processors.minute_extremes import MinuteExtremes, OwnMinutes
-from processors.trade_activity import BUCKET_MS, MINUTE_MS, window_sum
+from processors.symbols.columns import Floats, Mask, Whole, grown
+from processors.symbols.minute_extremes import MinuteExtremes, OwnMinutes
+from processors.symbols.trade_activity import BUCKET_MS, MINUTE_MS, window_sum
 
 Bars = np.ndarray[Any, Any]
 

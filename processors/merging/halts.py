@@ -1,7 +1,7 @@
 """Price bands, halts and resumptions: the newest of each sort and symbol, whatever order they come in.
 
 A halt ends by an event of its own (`LULD` with code 18) or by the time that Nasdaq Trader gives for it, so halt and
-resumption are kept apart, and which of them stands is found when a row is read (`halts.py`).
+resumption are kept apart, and which of them stands is found when a row is read (`symbols/halts.py`).
 """
 
 from collections import defaultdict
@@ -9,8 +9,8 @@ from typing import Final
 
 from listener.events import Batch, Luld, TradeHalt, event_ms
 from processors import parts, wire
-from processors.merge import Gate, Kept, Listeners, Merge, Reader, finer, latest
-from processors.merge_raw import RAW_KEY
+from processors.merging.base import Gate, Kept, Listeners, Merge, Reader, finer, latest
+from processors.merging.raw import RAW_KEY
 
 # Massive's LULD indicators; the others go with bands that just stand.
 _HALT: Final = 17

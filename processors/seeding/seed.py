@@ -18,11 +18,11 @@ import msgspec
 
 from listener.events import market_of
 from processors import parts
-from processors.backfill import fill, put_figures
-from processors.coverage import LIFE_S, Gap, coverage, missing, read_gaps, seeded_key, seeded_version_key
 from processors.reference import day_of
 from processors.reference.vendor import TooManyCallsError, Vendor, VendorError
-from processors.rest_bars import MINUTE_MS, for_each, minutes_of
+from processors.seeding.backfill import fill, put_figures
+from processors.seeding.coverage import LIFE_S, Gap, coverage, missing, read_gaps, seeded_key, seeded_version_key
+from processors.seeding.rest_bars import MINUTE_MS, for_each, minutes_of
 from processors.sessions import TradingDay
 from processors.store import Source, Store, script
 

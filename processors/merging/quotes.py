@@ -4,7 +4,7 @@ from typing import Any
 
 from listener.events import Batch, Quote, event_ms
 from processors import parts, wire
-from processors.merge import Gate, Listeners, Merge, Reader, finer, text
+from processors.merging.base import Gate, Listeners, Merge, Reader, finer, text
 
 _quotes = Reader(Quote)
 _CHANNEL = "stocks:quotes:"

@@ -18,15 +18,15 @@ import msgspec
 from listener.events import Batch
 from listener.recording import NewsLine, RecordingError, ReferenceLine, read_recording
 from listener.sorting import sort_frame
-from processors.alerts import AlertRules, State
-from processors.base_columns import Base, rows_of
-from processors.boards import ScannerRow, ScanSet
-from processors.moment import Moment
-from processors.outcomes import Outcome, Outcomes, RuleSummary, summary
+from processors.backtesting.outcomes import Outcome, Outcomes, RuleSummary, summary
 from processors.reference import REFERENCE_COLUMNS, REFERENCE_TEXTS
-from processors.rows import moment_of
+from processors.scanning.alerts import AlertRules, State
+from processors.scanning.boards import ScannerRow, ScanSet
 from processors.store import REFERENCE, Source, Store, connect
-from processors.table import SymbolTable
+from processors.symbols.base_columns import Base, rows_of
+from processors.symbols.moment import Moment
+from processors.symbols.rows import moment_of
+from processors.symbols.table import SymbolTable
 from processors.tasks import parts_of
 from project.embedded import EmbeddedValkey
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from processors import parts
-from processors.columns import Floats, Whole, grown
+from processors.symbols.columns import Floats, Whole, grown
 
 BUCKET_MS: Final = 5_000
 MINUTE_MS: Final = 60_000

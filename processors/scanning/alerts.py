@@ -12,9 +12,9 @@ from typing import Any, Final, Literal
 import msgspec
 import polars as pl
 
-from processors.boards import Indices, Ranking, ScannerRow
-from processors.moment import Moment
+from processors.scanning.boards import Indices, Ranking, ScannerRow
 from processors.sessions import SESSIONS, session_at
+from processors.symbols.moment import Moment
 
 Kind = Literal["enter", "leave", "new_high", "new_low", "halt", "resume", "level"]
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from processors.columns import Floats, Whole
+from processors.symbols.columns import Floats, Whole
 
 _DAY_MS: Final = 86_400_000
 

@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from control.models import PriceLevel, Scanner
-from processors.alerts import Level
-from processors.boards import ScannerRow
+from processors.scanning.alerts import Level
+from processors.scanning.boards import ScannerRow
 
 # The base tick comes a little early or late; a board that is due within half of one is due now.
 _TOLERANCE_S: Final = 0.125

@@ -11,14 +11,14 @@ from django.db import transaction
 from listener.events import market_of
 from processors import parts
 from processors.bars import minute_bars, read_days
-from processors.coverage import coverage
 from processors.models import VolumeProfileDay
 from processors.reference import day_of
 from processors.reference.vendor import Vendor, VendorError
-from processors.rest_bars import for_each, minutes_of
+from processors.seeding.coverage import coverage
+from processors.seeding.rest_bars import for_each, minutes_of
+from processors.seeding.volume_profile import MINUTE_MS, MinuteVolumes, Volumes, Whole, profile_stamp, put_profile
 from processors.sessions import TradingDay, previous_trading_day
 from processors.store import Source, Store
-from processors.volume_profile import MINUTE_MS, MinuteVolumes, Volumes, Whole, profile_stamp, put_profile
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""A recording through the scanners, and what became of every alert."""

@@ -1,0 +1,1 @@
+"""Batch → what one script call merges: a module a feed."""

@@ -1,0 +1,1 @@
+"""The symbol table in memory: from kept parts to rows with every field."""
