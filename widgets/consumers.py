@@ -17,6 +17,7 @@ from processors.store import default_store
 from widgets import access, protocol
 from widgets.hub import Member, hub
 from widgets.outbox import Subscription, conflates
+from widgets.ownership import EVERYONE, owner_by_cache
 from widgets.protocol import ProtocolError, Request
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
         """Serve one socket; however that ends, leave nothing of it behind."""
         self._grant: access.Grant | None = None
         self._authorised = asyncio.Event()
-        self._member = Member()
+        self._member = Member(EVERYONE)
         self._tasks: list[asyncio.Task[None]] = []
         try:
             await super().__call__(scope, receive, send)
@@ -102,12 +103,18 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
 
     def _let_in(self, grant: access.Grant) -> None:
         self._grant = grant
+        self._member.user_id = None if grant.is_staff else grant.user_id
         self._authorised.set()
 
     async def _subscribe(self, grant: access.Grant, request: Request) -> None:
         feed = protocol.checked_feed(request.feed)
         member = self._member
-        if not grant.may_read(feed):
+        try:
+            allowed = await self._may_read(grant, feed)
+        except redis.RedisError:
+            # It counts when the cache is back: the hub looks at each message, and the current value is looked at again.
+            allowed = True
+        if not allowed:
             await self.send(protocol.status("forbidden", feed=feed))
             return
         if feed not in member.subscriptions and len(member.subscriptions) >= _MOST_SUBSCRIPTIONS:
@@ -119,11 +126,11 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
         subscription = member.subscriptions.get(feed) or Subscription()
         subscription.envelope = request.envelope
         if request.envelope and request.snapshot and not feed.endswith("*"):
-            await self._subscribe_with_snapshot(feed, subscription)
+            await self._subscribe_with_snapshot(grant, feed, subscription)
         else:
             await hub.subscribe(member, feed, subscription)
 
-    async def _subscribe_with_snapshot(self, feed: str, subscription: Subscription) -> None:
+    async def _subscribe_with_snapshot(self, grant: access.Grant, feed: str, subscription: Subscription) -> None:
         member = self._member
         # Prints that a standing subscription brings are not held: the current value queues up behind them.
         held = conflates(feed) or feed not in member.subscriptions
@@ -135,7 +142,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
             if held:
                 # What came until here, the value read now says too.
                 member.outbox.hold(feed)
-            data = await asyncio.to_thread(snapshot, default_store(), feed)
+            allowed = await self._may_read(grant, feed)
+            data = await asyncio.to_thread(snapshot, default_store(), feed) if allowed else None
             current = data.decode() if data is not None else "null"
         finally:
             member.outbox.release(feed, current, subscription)
@@ -145,11 +153,20 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
         if key is None:
             raise ProtocolError('A cache key is missing: send {"action":"get","cache":"scanners:top_gainers"}.')
         limit = protocol.checked_limit(request.limit)
-        if not grant.may_read(protocol.checked_feed(key)):
+        if not await self._may_read(grant, protocol.checked_feed(key)):
             await self.send(protocol.status("forbidden", feed=key))
             return
         data = await asyncio.to_thread(snapshot, default_store(), key, limit)
         await self.send(protocol.cached(key, data))
+
+    async def _may_read(self, grant: access.Grant, feed: str) -> bool:
+        """Whether a user may read a feed; what a pattern brings is looked at message by message, by the hub."""
+        if not grant.may_read(feed):
+            return False
+        if grant.is_staff or feed.endswith("*"):
+            return True
+        owner = await asyncio.to_thread(owner_by_cache, default_store(), feed)
+        return owner in {EVERYONE, grant.user_id}
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         """A socket whose sender or watch has failed must not look alive."""

@@ -15,8 +15,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from processors.store import INTEREST, PATTERNS
+from processors.store import INTEREST, OWNERS, PATTERNS
 from widgets.outbox import Outbox, Subscription
+from widgets.ownership import EVERYONE, owner_of, read_change, read_owners
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,14 @@ _CONFIRM_TIMEOUT_S: Final = 2.0
 
 
 class Member:
-    """One socket at the hub: what it subscribed to, and its outbox."""
+    """One socket at the hub: what it subscribed to, and its outbox.
 
-    def __init__(self) -> None:
+    Attributes:
+        user_id: Of whose rules it gets messages, beside everyone's; None: of all.
+    """
+
+    def __init__(self, user_id: int | None = None) -> None:
+        self.user_id = user_id
         self.outbox = Outbox()
         self.subscriptions: dict[str, Subscription] = {}
 
@@ -54,6 +60,7 @@ class Hub:
     def __init__(self) -> None:
         self._members: dict[str, set[Member]] = {}
         self._confirmed: dict[str, asyncio.Event] = {}
+        self._owners: dict[str, int] = {}
         self._redis: redis_async.Redis | None = None
         self._pubsub: redis_async.client.PubSub | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -175,8 +182,12 @@ class Hub:
             self._pubsub = pubsub
             for event in self._confirmed.values():
                 event.clear()
-            # A subscription of our own keeps the connection in subscriber mode while no client wants anything.
-            await pubsub.subscribe("tw:hub")
+            # It also keeps the connection in subscriber mode while no client wants anything.
+            await pubsub.subscribe(OWNERS)
+            if await pubsub.get_message(timeout=_SILENCE_S) is None:
+                raise redis_async.TimeoutError("it does not answer")
+            # Only now: what is said from here on comes as a message.
+            self._owners = read_owners(await self._redis.hgetall(OWNERS))
             self.connected = True
             for feed in list(self._members):
                 if feed in self._members:
@@ -206,12 +217,16 @@ class Hub:
                 event.set()
         elif kind in {"message", "pmessage"}:
             via = _text(message["pattern"]) if kind == "pmessage" else channel
+            data = _text(message["data"])
+            if channel == OWNERS:
+                rule, owner = read_change(data)
+                self._owners[rule] = owner
             members = self._members.get(via)
             if members:
-                data = _text(message["data"])
+                owner = owner_of(channel, self._owners.get)
                 for member in members:
                     subscription = member.subscription_for(via, channel)
-                    if subscription is not None:
+                    if subscription is not None and (owner == EVERYONE or member.user_id in {None, owner}):
                         member.outbox.put(channel, data, subscription)
 
 

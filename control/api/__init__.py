@@ -5,6 +5,7 @@ from ninja import NinjaAPI
 
 from control.api import alerts, backtests, boards, price_levels, problems, scanners
 from control.api.auth import Bearer, Login
+from control.api.reading import CarefulParser
 
 api = NinjaAPI(
     title="Tapewatch",
@@ -13,6 +14,7 @@ api = NinjaAPI(
     urls_namespace="api",
     auth=[Bearer(), Login()],
     docs_decorator=login_required,
+    parser=CarefulParser(),
 )
 problems.handle(api)
 api.add_router("/scanners", scanners.router, tags=["scanners"])

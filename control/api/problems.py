@@ -1,13 +1,14 @@
 """Errors as problem details (RFC 9457, `application/problem+json`)."""
 
 import math
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import redis
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, DataError, IntegrityError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, Throttled
 from ninja.errors import ValidationError as BadRequest
@@ -26,7 +27,33 @@ class Problem(Schema):
 def problem(status: int, detail: str, errors: dict[str, list[str]] | None = None) -> JsonResponse:
     """A problem as a response."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or {})
-    return JsonResponse(body.model_dump(), status=status, content_type="application/problem+json")
+    return JsonResponse(body.model_dump(), status=status, content_type=_TYPE)
+
+
+_TYPE: Final = "application/problem+json"
+_SAID: Final = {
+    HTTPStatus.NOT_FOUND: "There is no such address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that method; `Allow` says which it takes.",
+    HTTPStatus.BAD_REQUEST: "The request cannot be read, or is too large.",
+}
+
+
+class ProblemMiddleware:
+    """Makes problems of the errors under `/api/` that never reach the API: addresses, methods and sizes."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request."""
+        response = self._get_response(request)
+        status = response.status_code
+        if status < HTTPStatus.BAD_REQUEST or not request.path.startswith("/api/") or response["Content-Type"] == _TYPE:
+            return response
+        answer = problem(status, _SAID.get(HTTPStatus(status), "It could not be answered."))
+        if "Allow" in response:
+            answer["Allow"] = response["Allow"]
+        return answer
 
 
 def handle(api: NinjaAPI) -> None:

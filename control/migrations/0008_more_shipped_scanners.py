@@ -167,8 +167,8 @@ _BOARDS: list[dict[str, Any]] = [
     {
         "slug": "volume_spikes",
         "name": "Volume spikes",
-        "description": "Five times the volume of the minutes before, and money behind it: somebody knows something.",
-        "where": "volume_spike >= 5 AND volume_1m * price >= 100000 AND price >= 1",
+        "description": "Five times the volume of the minutes before, and it moves the price: somebody knows something.",
+        "where": "volume_spike >= 5 AND volume_1m >= 10000 AND abs(change_1m_pct) >= 1 AND price >= 1",
         "order_by": "volume_spike",
         "columns": [
             *("price", "volume_spike", "volume_1m", "volume_5m", "change_1m_pct", "pct_change"),

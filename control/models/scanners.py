@@ -13,6 +13,12 @@ from processors.fields import BY_NAME
 
 MOST_COLUMNS = 60
 MOST_TARGETS = 20
+MOST_OF_A_TEXT = 2_000
+# The API has such addresses beside those of scanners; the alerts of a user are `alerts:user:{id}`.
+_RESERVED = ("validate", "preview", "user")
+# What `top_10_lists` shows: names that only scanners for everyone may have.
+_OF_EVERYONE = ("top_volume", "top_gainers", "top_gappers", "top_losers")
+_OF_EVERYONE_PREFIX = "small_cap_"
 DAY_S = 86_400
 
 
@@ -107,6 +113,10 @@ class Scanner(models.Model):
             errors["columns"] = f"Use a list of at most {MOST_COLUMNS} field names."
         elif unknown := [column for column in self.columns if column not in BY_NAME]:
             errors["columns"] = f"Use a list of field names; unknown: {', '.join(unknown)}."
+        if len(self.description or "") > MOST_OF_A_TEXT:
+            errors["description"] = f"Use at most {MOST_OF_A_TEXT:,} characters."
+        if problem := self._problem_of_name():
+            errors["slug"] = problem
         # What a form leaves empty.
         self.notify = [] if self.notify is None else self.notify
         if not _texts(self.notify, MOST_TARGETS):
@@ -114,9 +124,26 @@ class Scanner(models.Model):
         if errors:
             raise ValidationError(errors)
 
+    def _problem_of_name(self) -> str:
+        """Why it cannot have its slug; "" when it can."""
+        from control.models.history import Alert  # which knows scanners
+
+        slug = self.slug or ""
+        if slug in _RESERVED or slug.startswith("user:"):
+            return "This name means something else: use another one."
+        if self.owner_id is not None and (slug in _OF_EVERYONE or slug.startswith(_OF_EVERYONE_PREFIX)):
+            return f"{', '.join(_OF_EVERYONE)} and {_OF_EVERYONE_PREFIX}… are names of scanners for everyone."
+        if self._state.adding and Alert.objects.filter(rule=slug).exists():
+            return "A scanner that was deleted had this name, and its alerts are kept: use another one."
+        return ""
+
 
 def _texts(value: Any, most: int) -> bool:
-    return isinstance(value, list) and len(value) <= most and all(isinstance(item, str) for item in value)
+    return (
+        isinstance(value, list)
+        and len(value) <= most
+        and all(isinstance(item, str) and len(item) <= MOST_OF_A_TEXT for item in value)
+    )
 
 
 class PriceLevel(models.Model):

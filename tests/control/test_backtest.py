@@ -12,13 +12,19 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from pytest_django import Settings
 
+from control import backtests
 from control.models import Backtest
 from listener.recording import RecordingWriter
 from processors.backtesting import backtest
 from processors.jobs import run_backtest
+from processors.redis_broker import broker_client, depth
 from processors.scanning.boards import ScannerRow
+from processors.store import default_store
+from project.queues import JOBS
 from tests import day_maker
 from tests.processors.feeding import at, trade
+
+pytestmark = pytest.mark.usefixtures("valkey")
 
 _DAY = "2024-03-12"
 # Up 10 % at 09:31:10, then by the minute; at the close 12.
@@ -141,6 +147,25 @@ def test_a_job_carries_out_what_was_asked_for_once(admin_user: User, settings: S
     run_backtest(done.pk)
     done.refresh_from_db()
     assert done.finished_at == finished_at
+
+
+def test_one_that_has_to_wait_for_another_comes_again(admin_user: User) -> None:
+    default_store().hold_lease("tw:lease:backtest", "another", 60_000)
+    asked = _ask(admin_user, recording="day.ndjson")
+    assert asked.state == Backtest.State.QUEUED
+    assert depth(broker_client(), JOBS) == 1
+
+
+def test_a_list_that_nobody_could_read_is_cut_and_says_so(
+    admin_user: User, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtests, "_MOST_ALERTS", 1)
+    settings.RECORDINGS_DIR = tmp_path
+    _record(tmp_path / "day.ndjson")
+    result = _ask(admin_user, recording="day.ndjson", where="pct_change >= 10").result
+    assert result is not None
+    assert (len(result["alerts"]), result["rules"][0]["alerts"]) == (1, 2)
+    assert result["notes"] == ["Only the first 1 of 2 alerts are listed; the summary is of all."]
 
 
 @pytest.mark.parametrize("name", ["none.ndjson", "../day.ndjson", "/etc/hostname", "..", ""])

@@ -41,7 +41,8 @@ def _times(row: Row, name: str) -> float | None:
 
 
 def _spikes(row: Row) -> bool:
-    return _least(row, volume_spike=5, price=1) and (_times(row, "volume_1m") or 0) >= 100_000
+    moved = row["change_1m_pct"] is not None and abs(row["change_1m_pct"]) >= 1
+    return moved and _least(row, volume_spike=5, price=1, volume_1m=10_000)
 
 
 def _momentum(row: Row) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+import redis
 from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -12,6 +13,7 @@ from django.utils import timezone
 
 from control.models import ApiToken
 from control.tokens import LIFE_S, page_token
+from processors.store import OWNERS
 from project.asgi import application
 from tests.services import wait_until
 from tests.widgets.serving import Talk, Web, new_login, new_token
@@ -195,3 +197,61 @@ def test_a_socket_ends_with_its_login_or_token(web: Web) -> None:
         assert {name: talk.close_code(8) for name, talk in talks.items()} == dict.fromkeys(talks, 4401)
         assert other.ask(action="get", cache="status") == {"cache": "status", "data": None}
     wait_until(web.answers, 5, "an answer")
+
+
+_OWNED = ("scanners:mine", "alerts:mine", "alerts:level:7", "alerts:user:{owner}")
+
+
+def _own(cache: "redis.Redis", user: User) -> list[str]:
+    """Let the engine's word be that a scanner and a price level are a user's; the feeds that carry them."""
+    for rule in ("mine", "level:7"):
+        cache.hset(OWNERS, rule, str(user.pk))
+        cache.publish(OWNERS, f"{user.pk} {rule}")
+    return [feed.format(owner=user.pk) for feed in _OWNED]
+
+
+def test_what_a_users_own_rules_show_is_for_him_and_staff(web: Web, cache: "redis.Redis") -> None:
+    tokens = {"owner": new_token("owner"), "other": new_token("other"), "staff": new_token("operator", staff=True)}
+    feeds = _own(cache, User.objects.get(username="owner"))
+    for who, token in tokens.items():
+        with Talk.authorised(web, token) as talk:
+            if who == "other":
+                for feed in (*feeds, "alerts:user:x"):
+                    for request in ({"action": "get", "cache": feed}, {"action": "subscribe", "feed": feed}):
+                        assert talk.ask(**request) == {"status": "forbidden", "feed": feed}
+                continue
+            for feed in feeds:
+                assert talk.ask(action="get", cache=feed) == {"cache": feed, "data": None}
+                talk.subscribe(feed)
+                cache.publish(feed, "[1]")
+                assert talk.hear() == [1]
+
+
+def test_a_pattern_brings_nothing_of_others_rules(web: Web, cache: "redis.Redis") -> None:
+    tokens = [new_token("owner"), new_token("other"), new_token("operator", staff=True)]
+    patterns = ("scanners:*", "scanners:m*", "alerts*", "alerts:user:*")
+    owner, other, staff = (Talk.authorised(web, token) for token in tokens)
+    with owner, other, staff:
+        for talk in (owner, other, staff):
+            for pattern in patterns:
+                talk.subscribe(pattern)
+        # Only now, as when somebody saves a scanner: what comes after the word is for its owner at once.
+        feeds = _own(cache, User.objects.get(username="owner"))
+        for feed in feeds:
+            cache.publish(feed, f'"{feed}"')
+        cache.publish("alerts", '"for everyone"')
+        assert sorted(owner.hear() for _ in range(5)) == sorted(staff.hear() for _ in range(5))
+        assert other.hear() == "for everyone"
+        assert other.hears_nothing()
+
+
+def test_a_subscription_follows_the_scanners_owner(talk: Talk, cache: "redis.Redis") -> None:
+    feed = "alerts:passed_on"
+    talk.subscribe(feed)
+    # Nobody has said whose it is; it becomes somebody's, and everyone's again.
+    for owner, message in ((None, 1), (10**6, 2), (0, 3)):
+        if owner is not None:
+            cache.publish(OWNERS, f"{owner} passed_on")
+        cache.publish(feed, str(message))
+    assert [talk.hear(), talk.hear()] == [1, 3]
+    assert talk.hears_nothing()

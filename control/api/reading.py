@@ -1,0 +1,51 @@
+"""How requests are read: what no database and no cache can hold is refused before anybody tries."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.datastructures import MultiValueDict
+from ninja.errors import HttpError
+from ninja.parser import Parser
+from ninja.types import DictStrAny
+
+
+class CarefulParser(Parser):
+    """Reads bodies and queries, and refuses texts with NUL or halves of characters."""
+
+    def parse_body(self, request: HttpRequest) -> DictStrAny:
+        """The body, parsed; whatever it raises means that it cannot be.
+
+        Raises:
+            HttpError: It holds such a text.
+        """
+        body = super().parse_body(request)
+        _check(body)
+        return body
+
+    def parse_querydict(
+        self, data: "MultiValueDict[str, Any]", list_fields: list[str], request: HttpRequest
+    ) -> DictStrAny:
+        """The query, parsed.
+
+        Raises:
+            HttpError: It holds such a text.
+        """
+        query = super().parse_querydict(data, list_fields, request)
+        _check(query)
+        return query
+
+
+def _check(content: Any) -> None:
+    waiting = [content]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += (*value.keys(), *value.values())
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and not _can_be_kept(value):
+            raise HttpError(422, "A text holds a character that cannot be kept: NUL, or half of one.")
+
+
+def _can_be_kept(text: str) -> bool:
+    return (text.isascii() and "\0" not in text) or not any(one == "\0" or "\ud800" <= one <= "\udfff" for one in text)
