@@ -70,8 +70,8 @@ def all_queues(ttl_ms: int) -> tuple[Queue, ...]:
     return (
         *(feed_queue(name, ttl_ms) for name in FEEDS),
         _direct(LOSSLESS, {}),
-        # A scan that comes late is replaced by the next.
-        _direct(SCANS, {"x-message-ttl": ttl_ms, "x-max-length": 10}),
+        # A scan that comes late is replaced by the next. One engine at a time gets all, and another when it ends.
+        _direct(SCANS, {"x-message-ttl": ttl_ms, "x-max-length": 10, "x-single-active-consumer": True}),
         _direct(JOBS, {}),
     )
 
