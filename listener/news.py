@@ -164,7 +164,7 @@ def _query_from(since: datetime) -> dict[str, str]:
 
 def _query_of(next_url: str) -> dict[str, str]:
     """What asks for the next page. Of its address nothing else is used: the key goes to one server alone."""
-    return {name: value for name, value in parse_qsl(urlsplit(next_url).query) if name != "apiKey"}
+    return {name: value for name, value in parse_qsl(urlsplit(next_url).query) if name.lower() != "apikey"}
 
 
 def _words_of(body: bytes) -> str:

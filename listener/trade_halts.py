@@ -4,8 +4,10 @@ The list holds the halts of all exchanges; the stream tells those of Nasdaq-list
 polled more than once a minute. Source: nasdaqtrader.com/Trader.aspx?id=TradeHaltRSS.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import date, datetime, time
+from functools import lru_cache
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element, ParseError
 
@@ -78,7 +80,9 @@ class TradeHalts:
             if response.status != 200:
                 pause = pause_after(response.headers.get("Retry-After"), least=self._every_s)
                 raise Refused(f"{response.status} {response.reason or ''}".strip(), pause)
-            halts = read_halts(await body_of(response, _MOST_BYTES))
+            body = await body_of(response, _MOST_BYTES)
+            # A market-wide halt's list takes half a second: the stream is read meanwhile.
+            halts = await asyncio.to_thread(read_halts, body)
             version = {
                 condition: value
                 for condition, name in (("If-None-Match", "ETag"), ("If-Modified-Since", "Last-Modified"))
@@ -147,12 +151,19 @@ def _text(item: Element, name: str) -> str:
 
 def _moment(day: str, clock: str) -> int | None:
     """Epoch milliseconds of `11/20/2026` and `10:31:07` or `10:31:07.126`, New York time; None when they are none."""
+    clock = clock.replace(" ", "")
     try:
-        midnight = datetime.strptime(day, "%m/%d/%Y").replace(tzinfo=NEW_YORK)
-        when = datetime.combine(midnight, time.fromisoformat(clock.replace(" ", "")), NEW_YORK)
+        # Hours may come without their leading zero.
+        when = datetime.combine(_day(day), time.fromisoformat(f"0{clock}" if clock[1:2] == ":" else clock), NEW_YORK)
     except ValueError:
         return None
     return round(when.timestamp() * 1_000)
+
+
+@lru_cache(maxsize=64)
+def _day(text: str) -> date:
+    """The date of `11/20/2026`."""
+    return datetime.strptime(text, "%m/%d/%Y").date()  # noqa: DTZ007 - a date has no zone
 
 
 def _price(text: str) -> float | None:

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from processors.reference.daily import DailyBars
+from processors.reference.splits import Splits
 from processors.reference.state import Kind
-from processors.reference.tables import Rows, Table
-from processors.store import REFERENCE, Source
+from processors.reference.tables import SPLITS, Rows, Table
+from processors.store import REFERENCE, Source, Store
 
 _WEEK_S: Final = 7 * 86_400
 _encode = msgspec.msgpack.Encoder().encode
@@ -134,3 +135,12 @@ class Cache:
     def waits_until(self) -> float:
         """Until when the vendor is left alone, epoch seconds; 0 when it is not."""
         return float(self._redis.get(self._prefix + "wait") or 0)
+
+
+def known_splits(store: Store, source: Source, base: str, today: date) -> Splits:
+    """The splits up to a day, as far as they have been loaded.
+
+    Raises:
+        redis.RedisError: The cache cannot be read.
+    """
+    return Splits(Cache(store.redis, source, base).table(SPLITS).values(), today)

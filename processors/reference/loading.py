@@ -158,7 +158,12 @@ class _Loading:
             yield from self._pages(table)
         if self._due(CONDITIONS):
             yield CONDITIONS, self._load_conditions
-        for day in self._cache.absent_days(self._sessions[1:]):
+        absent = self._cache.absent_days(self._sessions[1:])
+        average = self._kind(AVERAGE_VOLUME)
+        if not absent and not (average.whole and average.day == self._today.number):
+            # From the second day on they are all there: the previous days of the days before.
+            self._note(AVERAGE_VOLUME, self._loaded(AVERAGE_DAYS))
+        for day in absent:
             if self._kind(AVERAGE_VOLUME).again_at > time():
                 break
             if self._cache.is_bad(day):
@@ -263,7 +268,7 @@ class _Loading:
         asked_since = time() - _UNKNOWN_AGAIN_S
         asked = {symbol for symbol, at in self._cache.asked().items() if at > asked_since}
         new = sorted(traded - known - asked)[:_MOST_NEW_SYMBOLS]
-        for table in (FLOAT, RATIOS) if new else ():
+        for table in (FLOAT, RATIOS) if new and self._kind(_NEW_SYMBOLS).again_at <= time() else ():
             if self._kind(table.name).whole:
                 yield _NEW_SYMBOLS, partial(self._load_some, table, new)
         for symbol in new:

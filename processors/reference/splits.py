@@ -7,7 +7,7 @@ of its execution date: prices of the days before are divided by `split_to / spli
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -37,6 +37,15 @@ class Splits:
             if split.execution_date <= today:
                 self._ratios[split.ticker].append((split.execution_date, split.split_to / split.split_from))
 
+    def after(self, since: date) -> list[tuple[str, date, float]]:
+        """Symbol, execution date and new shares for each old one of the splits after a day, up to today."""
+        return [
+            (symbol, executed, each)
+            for symbol, splits in self._ratios.items()
+            for executed, each in splits
+            if executed > since
+        ]
+
     def ratio(self, symbol: str, since: date) -> float:
         """New shares for each share of the day `since`: the product over execution dates in (since, today]."""
         ratio = 1.0
@@ -44,3 +53,6 @@ class Splits:
             if executed > since:
                 ratio *= each
         return ratio
+
+
+NO_SPLITS: Final = Splits((), date.min)

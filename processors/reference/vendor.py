@@ -164,7 +164,7 @@ class Vendor:
                 after = parse_qsl(urlsplit(answer.next_url).query) if answer.next_url else ()
                 return Page(
                     answer.results or answer.tickers or _NONE,
-                    {name: value for name, value in after if name != "apiKey"},
+                    {name: value for name, value in after if name.lower() != "apikey"},
                 )
             reason = f"{response.status} {self._words(_reason(body) or response.reason or '')}".strip()
             if response.status in _REFUSALS:

@@ -26,6 +26,7 @@ from processors.sessions import TradingDay
 
 MINUTE_MS: Final = 60_000
 _MOST_BARS: Final = 50_000
+_DECIMALS: Final = 4
 CALL_S: Final = 20.0
 # Enough for fifty calls a second of a quarter of a second each. A server of our own answers one at a time anyway.
 _AT_ONCE: Final = 12
@@ -82,16 +83,26 @@ def bars_of_day(rows: Iterable[MinuteBar], day: TradingDay) -> Bars:
     bars["vwap"] = [np.nan if row.vw is None else row.vw for row in rows]
     bars["trades"] = [np.nan if row.n is None else row.n for row in rows]
     turnover, volume = np.cumsum(bars["vwap"] * bars["volume"]), np.cumsum(bars["volume"])
-    bars["day_vwap"] = np.divide(turnover, volume, out=np.full(len(rows), np.nan), where=volume > 0)
+    # As exact as the feed tells it: a price that equals the mean must not come to lie on a side of it.
+    bars["day_vwap"] = np.divide(turnover, volume, out=np.full(len(rows), np.nan), where=volume > 0).round(_DECIMALS)
     return bars
+
+
+def is_here(base: str) -> bool:
+    """Whether an address is of a server of our own, on this machine."""
+    return urlsplit(base).hostname in _LOOPBACK
+
+
+def seconds_apart(base: str) -> float:
+    """How far apart calls to an address have to be."""
+    return 0.0 if is_here(base) else 60.0 / settings.MASSIVE_REST_CALLS_A_MINUTE
 
 
 class Pace:
     """Keeps calls of several threads apart, as far as the address asks for it."""
 
     def __init__(self, base: str) -> None:
-        self.is_here = urlsplit(base).hostname in _LOOPBACK
-        self._apart_s = 0.0 if self.is_here else 60.0 / settings.MASSIVE_REST_CALLS_A_MINUTE
+        self._apart_s = seconds_apart(base)
         self._next = 0.0
         self._turn = threading.Lock()
 
@@ -142,7 +153,7 @@ def for_each(
                     if failures >= _MOST_FAILURES:
                         stopped = error
 
-    crew = _AT_ONCE_HERE if pace.is_here else _AT_ONCE
+    crew = _AT_ONCE_HERE if is_here(base) else _AT_ONCE
     with ThreadPoolExecutor(crew, thread_name_prefix="rest") as pool:
         for future in [pool.submit(worker) for _ in range(crew)]:
             future.result()

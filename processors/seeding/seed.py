@@ -18,11 +18,11 @@ import msgspec
 
 from listener.events import market_of
 from processors import parts
-from processors.reference import day_of
-from processors.reference.vendor import TooManyCallsError, Vendor, VendorError
+from processors.reference import day_of, reference_state
+from processors.reference.vendor import NotEntitledError, TooManyCallsError, Vendor, VendorError
 from processors.seeding.backfill import fill, put_figures
 from processors.seeding.coverage import LIFE_S, Gap, coverage, missing, read_gaps, seeded_key, seeded_version_key
-from processors.seeding.rest_bars import MINUTE_MS, for_each, minutes_of
+from processors.seeding.rest_bars import MINUTE_MS, for_each, minutes_of, seconds_apart
 from processors.sessions import TradingDay
 from processors.store import Source, Store, script
 
@@ -36,6 +36,7 @@ _RUN_S: Final = 4.0
 # Bars are held for two seconds, and prints are reported late.
 _SETTLING_MS: Final = 5_000
 _AFTER_FAILURE_S: Final = 15.0
+_AFTER_REFUSAL_S: Final = 600.0
 _MARK_EVERY: Final = 200
 # Does not have to be asked again: the vendor does not know the symbol.
 _REFUSED: Final = -1.0
@@ -121,7 +122,7 @@ def seed(store: Store, base: str, key: str) -> int | None:
     if day is None or not (spans := missing(source, read_gaps(store, source.id), day)):
         return None
     clock, until = source.market_clock, spans[-1].end
-    if clock < until or store.redis.exists(rest_key(source.id)):
+    if clock < until or store.redis.exists(rest_key(source.id)) or _reference_comes_first(store, source):
         return None
     token = secrets.token_hex(8)
     if not store.hold_lease(_LEASE, token, _LEASE_MS):
@@ -160,6 +161,8 @@ class _Seeding:
         self._store, self._base, self._key = store, base, key
         self._source, self._day, self._spans = source, day, spans
         self._until = spans[-1].end
+        # Where the minutes end that are asked for: one that runs yet would be a part of one.
+        self._end = self._until // MINUTE_MS * MINUTE_MS
         self._mark = store.redis.register_script(script("seeded"))
         self._done: list[str] = []
         self._marking = threading.Lock()
@@ -225,6 +228,7 @@ class _Seeding:
         """
         todo, waiting, redis = todo_key(self._source.id), waiting_key(self._source.id), self._store.redis
         if is_settled:
+            self._end = -(-self._until // MINUTE_MS) * MINUTE_MS
             with redis.pipeline(transaction=True) as pipe:
                 pipe.zunionstore(todo, (todo, waiting), aggregate="MAX")
                 pipe.expire(todo, LIFE_S)
@@ -242,6 +246,9 @@ class _Seeding:
             _leave_alone(self._store, self._source.id, self._base, stopped)
         elif not left:
             log.info("the day is filled up")
+        elif apart_ms := int(1_000 * seconds_apart(self._base)):
+            # A pace slower than runs follow each other has to outlive this one.
+            redis.set(rest_key(self._source.id), "the next call's turn has not come", px=apart_ms)
         return left
 
     def _add_newcomers(self, todo: str) -> None:
@@ -254,7 +261,7 @@ class _Seeding:
 
     def _fill(self, vendor: Vendor, symbol: str) -> None:
         try:
-            rows = minutes_of(vendor, symbol, self._day.start, -(-self._until // MINUTE_MS) * MINUTE_MS)
+            rows = minutes_of(vendor, symbol, self._day.start, self._end)
         except VendorError as error:
             if error.status not in _UNKNOWN_SYMBOL:
                 raise
@@ -281,7 +288,15 @@ def _pages(symbols: Sequence[str], size: int) -> Iterable[Sequence[str]]:
     return (symbols[start : start + size] for start in range(0, len(symbols), size))
 
 
+def _reference_comes_first(store: Store, source: Source) -> bool:
+    """Whether the vendor counts calls, and reference data has yet to come: it is left what calls there are."""
+    state = reference_state(store)
+    return state is not None and state.source == source.id and state.waits_until > 0 and not state.settled
+
+
 def _leave_alone(store: Store, source: str, base: str, error: VendorError) -> None:
-    wait_s = error.wait_s if isinstance(error, TooManyCallsError) else _AFTER_FAILURE_S
+    wait_s = _AFTER_REFUSAL_S if isinstance(error, NotEntitledError) else _AFTER_FAILURE_S
+    if isinstance(error, TooManyCallsError):
+        wait_s = error.wait_s
     store.redis.set(rest_key(source), str(error), px=int(wait_s * 1_000))
     log.warning("the day cannot be filled up from %s, trying again in %.0f s: %s", base, wait_s, error)

@@ -2,8 +2,11 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from functools import partial
 from time import monotonic, time
 from typing import Final
+from zlib import crc32
 
 import numpy as np
 from django.db import transaction
@@ -13,6 +16,8 @@ from processors import parts
 from processors.bars import minute_bars, read_days
 from processors.models import VolumeProfileDay
 from processors.reference import day_of
+from processors.reference.cache import known_splits
+from processors.reference.splits import NO_SPLITS, Splits
 from processors.reference.vendor import Vendor, VendorError
 from processors.seeding.coverage import coverage
 from processors.seeding.rest_bars import for_each, minutes_of
@@ -30,11 +35,12 @@ _SYMBOLS_AT_ONCE: Final = 1_000
 _BACKFILL_S: Final = 3_600.0
 
 
-def record(store: Store) -> int | None:
+def record(store: Store, base: str = "") -> int | None:
     """Record the present source's day once it is over, and see to it that the cache has the mean of the days before it.
 
     Args:
         store: The cache.
+        base: Where REST calls go: its splits turn the shares of earlier days into today's.
 
     Returns:
         How many symbols were recorded; None when no day has ended, or it is recorded already.
@@ -43,7 +49,7 @@ def record(store: Store) -> int | None:
     if source is None or market_of(source.id) != "stocks" or (day := day_of(source)) is None:
         return None
     recorded = _record_day(store, source, day) if _is_over(source, day) else None
-    publish(store, source.kind, day.number)
+    publish(store, source.kind, day.number, known_splits(store, source, base, day.date))
     return recorded
 
 
@@ -93,19 +99,36 @@ def keep(kind: str, day: int, volumes: MinuteVolumes, until: int) -> None:
             VolumeProfileDay.objects.filter(kind=kind, day__lt=days[_KEPT_DAYS - 1]).delete()
 
 
-def publish(store: Store, kind: str, day: int) -> bool:
-    """Put the mean of the ten days before a day (yyyymmdd) into the cache, unless it is there; whether it was not."""
+def publish(store: Store, kind: str, day: int, splits: Splits = NO_SPLITS) -> bool:
+    """Put the mean of the ten days before a day (yyyymmdd) into the cache, unless it is there; whether it was not.
+
+    Args:
+        store: The cache.
+        kind: Of source.
+        day: The day that it is for.
+        splits: Up to that day; what was recorded is in the shares of its own day.
+    """
     rows = VolumeProfileDay.objects.filter(kind=kind, day__lt=day).order_by("-day")[:MEAN_DAYS]
     known = rows.values_list("day", "until", "symbols")
     if not known:
         return False
-    stamp = "-".join(map(str, (day, *(figure for row in known for figure in row))))
+    executed = splits.after(_date(min(row[0] for row in known)))
+    # One that becomes known later makes another profile.
+    of_splits = crc32(repr(sorted(executed)).encode()) if executed else 0
+    stamp = "-".join(map(str, (day, of_splits, *(figure for row in known for figure in row))))
     if profile_stamp(store, kind) == stamp:
         return False
-    days = (MinuteVolumes.unpack(bytes(packed)) for packed in rows.values_list("volumes", flat=True).iterator(1))
+    days = (
+        MinuteVolumes.unpack(bytes(packed)).in_shares(partial(splits.ratio, since=_date(number)))
+        for number, packed in rows.values_list("day", "volumes").iterator(1)
+    )
     symbols = put_profile(store, kind, stamp, days)
     log.info("volume profile for %d: %d days, %d symbols", day, len(known), symbols)
     return True
+
+
+def _date(number: int) -> date:
+    return date(number // 10_000, number // 100 % 100, number % 100)
 
 
 def backfill_profile(
@@ -130,7 +153,7 @@ def backfill_profile(
     found: dict[int, list[tuple[str, Whole, Volumes]]] = {day.number: [] for day in asked}
 
     def work(vendor: Vendor, symbol: str) -> None:
-        rows = minutes_of(vendor, symbol, asked[-1].start, asked[0].end, adjusted=True)
+        rows = minutes_of(vendor, symbol, asked[-1].start, asked[0].end)
         starts = np.array([row.t for row in rows], np.int64)
         volumes = np.array([row.v for row in rows])
         for day in asked:

@@ -89,6 +89,13 @@ class MinuteVolumes:
             np.concatenate([self.volumes, other.volumes[taken]]),
         )
 
+    def in_shares(self, ratio: Callable[[str], float]) -> "MinuteVolumes":
+        """These figures in other shares: `ratio` gives how many there are for each of a symbol's."""
+        ratios = np.array([ratio(symbol) for symbol in self.symbols])
+        if (ratios == 1.0).all():
+            return self
+        return MinuteVolumes(self.symbols, self.rows, self.minutes, self.volumes * ratios[self.rows])
+
 
 class _Head(msgspec.Struct, frozen=True):
     """What the blocks are of.

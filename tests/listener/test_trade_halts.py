@@ -137,6 +137,13 @@ def test_an_entry_is_an_event_in_the_times_of_new_york() -> None:
     }  # fmt: skip
 
 
+def test_a_time_without_its_leading_zero_is_one() -> None:
+    halts = read_halts(rss(item(clock="9:31:07", day="11/2/2026", ResumptionTradeTime="9:36:07")))
+    assert [(halt.t, halt.resume_at) for halt in halts] == [
+        (at("09:31:07", "2026-11-02"), at("09:36:07", "2026-11-02"))
+    ]
+
+
 @pytest.mark.parametrize(
     ("day", "offset"), [("03/09/2026", 4), ("03/06/2026", 5), ("11/02/2026", 5), ("10/30/2026", 4)]
 )
