@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from control.models import Backtest, Scanner
 from control.models.scanners import ScannerQuerySet
-from processors.backtesting.backtest import BacktestError, run
+from processors.backtesting.backtest import BacktestError, Result, run
 from processors.scanning.boards import ScannerRow
 from project.processes import ServiceUnavailable
 
@@ -20,6 +20,8 @@ _ALERT_ON: Final = "enter"
 TRIED: Final = "where"
 _ORDER_BY: Final = "accumulated_volume"
 _LIMIT: Final = 500
+# Some 5 MB: more alerts than that are of no use to a reader, and a burden to the database.
+_MOST_ALERTS: Final = 20_000
 
 
 def asked_scanners(slugs: Collection[str], scanners: ScannerQuerySet | None = None) -> list[ScannerRow]:
@@ -86,7 +88,14 @@ def carry_out(backtest_id: int) -> None:
         backtest.state, backtest.error = Backtest.State.FAILED, "It failed for a reason that stands in the log."
         raise
     else:
-        backtest.state, backtest.result = Backtest.State.DONE, msgspec.to_builtins(result)
+        backtest.state, backtest.result = Backtest.State.DONE, msgspec.to_builtins(_shortened(result))
     finally:
         backtest.finished_at = timezone.now()
         backtest.save(update_fields=["state", "result", "error", "finished_at"])
+
+
+def _shortened(result: Result) -> Result:
+    if len(result.alerts) <= _MOST_ALERTS:
+        return result
+    note = f"Only the first {_MOST_ALERTS:,} of {len(result.alerts):,} alerts are listed; the summary is of all."
+    return msgspec.structs.replace(result, alerts=result.alerts[:_MOST_ALERTS], notes=[*result.notes, note])

@@ -25,6 +25,8 @@ _SECOND_MS: Final = 1_000
 _RECENT_MINUTES: Final = 30
 _PER_DOLLAR: Final = 10_000
 _PAGE: Final = 200
+# So many minutes of bars are asked for in a script call, that holds up writers for a few milliseconds at most.
+_CHUNKS_PAGE: Final = 600
 _STORED: Final = np.dtype([(name, "<f8") for name in parts.STORED_BAR])
 _TRADED: Final = np.dtype([(name, "<f8") for name in parts.TRADED_BAR])
 # Of a group's number the minute is what these digits hold, the rest is whose it is.
@@ -33,7 +35,7 @@ _NONE: Final = np.empty(0, parts.BAR)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def read_chunks(store: Store, chunks: Sequence[Chunk]) -> list[Bars]:
+def read_chunks(store: Store, chunks: Sequence[Chunk]) -> tuple[Any, Bars]:
     """The bars of minutes that changed.
 
     Args:
@@ -41,17 +43,21 @@ def read_chunks(store: Store, chunks: Sequence[Chunk]) -> list[Bars]:
         chunks: From `Changes.chunks`.
 
     Returns:
-        For each chunk its bars (`parts.BAR`), ascending by start; none where they are not of the symbol's newest day,
-        or of trades that bars have taken the place of.
+        Of each bar the index of its chunk, and the bars (`parts.BAR`), by chunk and ascending by start; none where they
+        are not of the symbol's newest day, or of trades that bars have taken the place of.
     """
-    found: list[Bars] = []
-    for first in range(0, len(chunks), _PAGE):
-        page = chunks[first : first + _PAGE]
-        by_kind = _read(store, page)
-        for index, (_, kind, number) in enumerate(page):
-            bars = by_kind[index].get(kind, _NONE)
-            found.append(bars[bars["start"] // _MINUTE_MS == number])
-    return found
+    found, indices = [_NONE], [np.empty(0, np.int64)]
+    for first in range(0, len(chunks), _CHUNKS_PAGE):
+        page = chunks[first : first + _CHUNKS_PAGE]
+        numbers = np.array([number for _, _, number in page], np.int64)
+        for bars, owners in _pieces(store, page).values():
+            # A minute bar's chunk is longer than its minute.
+            asked = bars["start"] // _MINUTE_MS == numbers[owners]
+            found.append(bars[asked])
+            indices.append(owners[asked] + first)
+    of, bars = np.concatenate(indices), np.concatenate(found)
+    order = np.argsort(of, kind="stable")
+    return of[order], bars[order]
 
 
 def read_days(store: Store, symbols: Sequence[bytes]) -> dict[bytes, dict[str, Bars]]:
@@ -73,6 +79,16 @@ def read_days(store: Store, symbols: Sequence[bytes]) -> dict[bytes, dict[str, B
 
 def _read(store: Store, asked: Sequence[Chunk]) -> list[dict[str, Bars]]:
     """What there is of chunks, by kind; with an empty kind the whole day."""
+    by_owner: list[dict[str, Bars]] = [{} for _ in asked]
+    for kind, (bars, owners) in _pieces(store, asked).items():
+        names, firsts = np.unique(owners, return_index=True)
+        for owner, of_one in zip(names, np.split(bars, firsts[1:]), strict=True):
+            by_owner[owner][kind] = of_one
+    return by_owner
+
+
+def _pieces(store: Store, asked: Sequence[Chunk]) -> dict[str, tuple[Bars, Any]]:
+    """The same as bars by kind, each with the index of what was asked for; ascending by that and start."""
     answer = store.read_history(_encode([value for symbol, *rest in asked for value in (symbol.decode(), *rest)]))
     days, found = answer[::2], answer[1::2]
     texts: dict[tuple[str, str], list[tuple[int, bytes]]] = {}
@@ -87,16 +103,13 @@ def _read(store: Store, asked: Sequence[Chunk]) -> list[dict[str, Bars]]:
         if kind != "R":
             bars["session"] = (bars["start"] >= opens[owners]).astype("u1") + (bars["start"] >= closes[owners])
         pieces.setdefault(kind, []).append((bars, owners))
-    by_owner: list[dict[str, Bars]] = [{} for _ in asked]
+    sorted_: dict[str, tuple[Bars, Any]] = {}
     for kind, of_kind in pieces.items():
         bars = np.concatenate([bars for bars, _ in of_kind])
         owners = np.concatenate([owners for _, owners in of_kind])
         order = np.lexsort((bars["start"], owners))
-        bars, owners = bars[order], owners[order]
-        names, firsts = np.unique(owners, return_index=True)
-        for owner, of_one in zip(names, np.split(bars, firsts[1:]), strict=True):
-            by_owner[owner][kind] = of_one
-    return by_owner
+        sorted_[kind] = bars[order], owners[order]
+    return sorted_
 
 
 def _bells(days: Sequence[int]) -> tuple[Any, Any]:
@@ -191,8 +204,8 @@ def best_kind(by_kind: Mapping[str, Bars]) -> Bars:
 def minute_bars(by_kind: Mapping[str, Bars], minutes: int = 1) -> Bars:
     """A symbol's bars by the minute, of events and REST together.
 
-    Where both have a minute they merge by extremes: REST's open, the higher high, the lower low, the greater volume;
-    the close and both mean prices of the events'.
+    REST is asked for a minute when that is over, and only where the feed had a gap in it: where both have one, open,
+    close and both mean prices are REST's as far as it tells them, with the higher high, lower low, greater volume.
 
     Args:
         by_kind: As `read_days` gives them.
@@ -202,7 +215,8 @@ def minute_bars(by_kind: Mapping[str, Bars], minutes: int = 1) -> Bars:
     both = np.isin(rest["start"], own["start"])
     if both.any():
         at, of_rest = np.searchsorted(own["start"], rest["start"][both]), rest[both]
-        own["open"][at] = of_rest["open"]
+        for name in ("open", "close", "vwap", "day_vwap"):
+            own[name][at] = np.where(np.isnan(of_rest[name]), own[name][at], of_rest[name])
         for name, best in (("high", np.fmax), ("low", np.fmin), ("volume", np.fmax), ("trades", np.fmax)):
             own[name][at] = best(own[name][at], of_rest[name])
     bars = np.concatenate((own, rest[~both]))

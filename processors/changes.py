@@ -31,7 +31,7 @@ class Changes:
             name every symbol that there is, `chunks` excepted.
         rows: Symbols of which a kept part changed (`parts.PARTS`).
         parts: The same by the part's table key: a batch of quotes need not make anybody read trades.
-        trades: Symbols of which the trades by time changed (`Store.read_activity`).
+        trades: Symbols of which the trades by time changed (`parts.activity`).
         chunks: Bars that were put in or corrected.
         reference: Symbols with new reference data.
         news: Symbols with a new article.

@@ -1,6 +1,8 @@
 """What the jobs workers do: long, acknowledged early, results in the database or the cache, never in an event's way."""
 
 import logging
+from secrets import token_hex
+from typing import Final
 
 import redis
 from celery import shared_task
@@ -9,6 +11,12 @@ from django.db import DatabaseError
 from processors.store import default_store
 
 log = logging.getLogger(__name__)
+
+_BACKTEST_LEASE: Final = "tw:lease:backtest"
+# After so long it is taken for dead.
+_LONGEST_BACKTEST_MS: Final = 1_800_000
+# Well within the time after which a Redis broker hands a message out again.
+_NEXT_BACKTEST_S: Final = 5
 
 
 def _rest_address(what: str) -> tuple[str, str] | None:
@@ -56,8 +64,10 @@ def record_volume_profile() -> None:
     """Record the day's volume by the minute when it is over, and see to the mean of the days before it."""
     from processors.seeding import volume_history
 
+    if (address := _rest_address("the volume profile is recorded")) is None:
+        return
     try:
-        volume_history.record(default_store())
+        volume_history.record(default_store(), address[0])
     except DatabaseError as error:
         log.warning("the volume profile waits on, the database does not take it: %s", error)
 
@@ -75,7 +85,17 @@ def store_alerts() -> None:
 
 @shared_task(acks_late=False, ignore_result=True)
 def run_backtest(backtest_id: int) -> None:
-    """Carry out a backtest that was asked for over the API; what it found stands in its row."""
+    """Carry out a backtest that was asked for over the API; what it found stands in its row.
+
+    One at a time: two long ones would keep reference data and alerts waiting.
+    """
     from control.backtests import carry_out
 
-    carry_out(backtest_id)
+    store, token = default_store(), token_hex(8)
+    if not store.hold_lease(_BACKTEST_LEASE, token, _LONGEST_BACKTEST_MS):
+        run_backtest.apply_async((backtest_id,), countdown=_NEXT_BACKTEST_S, retry=False)
+        return
+    try:
+        carry_out(backtest_id)
+    finally:
+        store.release_lease(_BACKTEST_LEASE, token)

@@ -9,7 +9,8 @@ greater text.
 """
 
 import struct
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 
@@ -83,6 +84,7 @@ BAR: Final = np.dtype(
 # count. Buckets are numbered from the epoch on; prints that update volume count, `notional` is in ten-thousandths of a
 # dollar.
 ACTIVITY: Final = np.dtype([("bucket", "<u4"), ("trades", "<u4"), ("volume", "<f8"), ("notional", "<f8")])
+ACTIVITY_RINGS: Final = "tw:ring:activity:"
 FIVE_SECONDS: Final = 72
 MINUTES: Final = 64
 
@@ -103,24 +105,29 @@ def figures(part: bytes) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     return np.frombuffer(part, "<f8")
 
 
-_NEWEST_BUCKETS: Final = struct.Struct("<8d")
-_SLOT: Final = struct.Struct("<IIdd")
+_RING_BYTES: Final = ACTIVITY.itemsize * (FIVE_SECONDS + MINUTES)
+_BUCKET_FIGURES: Final = len(ACTIVITY.fields or ())
 
 
-def activity(row: bytes, ring: bytes | None) -> bytes:
-    """A symbol's activity by time, `ACTIVITY` slots: `FIVE_SECONDS` of five seconds, then `MINUTES` of a minute.
+def activity(rows: Sequence[bytes], rings: Sequence[bytes | None]) -> "np.ndarray[tuple[int, int], Any]":
+    """Activity by time, a line of `ACTIVITY` slots a symbol: `FIVE_SECONDS` of five seconds, `MINUTES` of a minute.
 
     Args:
-        row: The symbol's part of trades, in which the newest buckets grow.
-        ring: Those before.
+        rows: The symbols' parts of trades, in which the newest buckets grow.
+        rings: Those before (`ACTIVITY_RINGS`).
     """
-    slots = bytearray((ring or b"").ljust(_SLOT.size * (FIVE_SECONDS + MINUTES), b"\0"))
-    figures_ = _NEWEST_BUCKETS.unpack_from(row, len(row) - _NEWEST_BUCKETS.size)
-    for first, count, newest in ((0, FIVE_SECONDS, figures_[:4]), (FIVE_SECONDS, MINUTES, figures_[4:])):
-        if newest[0] == newest[0]:
-            bucket, trades = int(newest[0]), int(newest[1])
-            _SLOT.pack_into(slots, _SLOT.size * (first + bucket % count), bucket, trades, *newest[2:])
-    return bytes(slots)
+    joined = bytearray().join((ring or b"").ljust(_RING_BYTES, b"\0") for ring in rings)
+    slots = np.frombuffer(joined, ACTIVITY).reshape(len(rows), FIVE_SECONDS + MINUTES)
+    newest = figures(b"".join(rows)).reshape(len(rows), len(TRADE_COLUMNS))[:, -2 * _BUCKET_FIGURES :]
+    for first, count, of_length in (
+        (0, FIVE_SECONDS, newest[:, :_BUCKET_FIGURES]),
+        (FIVE_SECONDS, MINUTES, newest[:, _BUCKET_FIGURES:]),
+    ):
+        lines = np.flatnonzero(np.isfinite(of_length[:, 0]))
+        places = first + of_length[lines, 0].astype(np.int64) % count
+        for name, column in zip(ACTIVITY.names or (), of_length[lines].T, strict=True):
+            slots[name][lines, places] = column
+    return slots
 
 
 def keep(order: Order, event: str) -> str:

@@ -34,6 +34,9 @@ SCANS_TURN: Final = "tw:scans:turn"
 BOARDS: Final = "tw:boards"
 RULE_STATES: Final = "tw:alerts:state"
 ALERTS_OUTBOX: Final = "tw:alerts:outbox"
+# Whose the rules are: a user's number, or 0 for everyone's. Also a channel, which says
+# it before anything of such a rule is published.
+OWNERS: Final = "tw:rules:owners"
 LISTENER_LEASE: Final = "tw:lease:listener"
 LISTENER_STATE: Final = "tw:listener"
 # What `up` says of the feed workers it keeps, for a few seconds.
@@ -60,6 +63,7 @@ OF_A_SOURCE: Final = (
         "unknown",
         BOARDS,
         RULE_STATES,
+        OWNERS,
     ),
 )
 # A mark must outlive every redelivery: a killed worker's batches come back at once over AMQP, after the visibility
@@ -317,16 +321,6 @@ class Store:
                 pipe.hmget(key, symbols)
             return dict(zip(parts.PARTS, pipe.execute(), strict=True))
 
-    def read_activity(self, symbols: Sequence[bytes]) -> list[bytes | None]:
-        """The trades of symbols by time (`parts.activity`), in their order; None where a symbol has none."""
-        if not symbols:
-            return []
-        with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hmget(parts.TRADES, symbols)
-            pipe.mget([b"tw:ring:activity:" + symbol for symbol in symbols])
-            rows, rings = pipe.execute()
-        return [parts.activity(row, ring) if row else None for row, ring in zip(rows, rings, strict=True)]
-
     def read_history(self, asked: bytes) -> list[Any]:
         """Bars as they are kept; what is asked and answered stands in `lua/read_history.lua`."""
         answer: list[Any] = self._read_history(args=[asked])
@@ -337,11 +331,15 @@ class Store:
         return bool(self._put_minutes(args=arguments))
 
     def read_changed(self, changed: Changes) -> dict[str, dict[bytes, bytes]]:
-        """The kept parts that changed, by table key and symbol."""
+        """The kept parts that changed, by table key and symbol; with those of trades what `parts.activity` needs."""
         asked = [(key, sorted(symbols)) for key, symbols in changed.parts.items() if symbols]
         with self.redis.pipeline(transaction=True) as pipe:
             for key, symbols in asked:
                 pipe.hmget(key, symbols)
+            for key, symbols in asked:
+                if key == parts.TRADES:
+                    pipe.mget([parts.ACTIVITY_RINGS.encode() + symbol for symbol in symbols])
+                    asked = [*asked, (parts.ACTIVITY_RINGS, symbols)]
             answers = pipe.execute()
         return {
             key: {symbol: part for symbol, part in zip(symbols, kept, strict=True) if part is not None}

@@ -1,8 +1,8 @@
 """Every field of a row of the symbol table, each defined once: name, unit, formula, source.
 
 Headers, documentation, the API and the scanners' vocabulary come from here. A formula is a polars expression over the
-base columns that `symbols/table.py` fills from the kept parts (design, "The symbol table"), or over other fields; null means
-unknown, and what cannot be computed is null, never infinite or NaN.
+base columns that `symbols/table.py` fills from the kept parts (design, "The symbol table"), or over other fields; null
+means unknown, and what cannot be computed is null, never infinite or NaN.
 """
 
 from typing import Final
@@ -65,17 +65,31 @@ def as_json() -> list[dict[str, str]]:
 _HEAD: Final = """# The fields of a row
 
 One row a symbol and trading day: what boards show, and what `where` and `order_by` of a scanner are written over. A
-field that cannot be computed is null. Times are epoch milliseconds; percentages are numbers, 5 is 5 %.
+field that cannot be computed is null, and null matches no filter. Times are epoch milliseconds; percentages are
+numbers, 5 is 5 %; × is a multiple, 2 is twice as much. *Header* is what a board writes over the column.
 This page is what `python manage.py fields` prints.
 
-| field | unit | meaning | formula | source |
-|---|---|---|---|---|
+| field | header | unit | meaning | formula | source |
+|---|---|---|---|---|---|
 """
+
+# As a reader knows them; programs get the names that pages format by.
+_UNITS: Final = {
+    "usd": "$",
+    "usd_signed": "± $",
+    "percent": "± %",
+    "percent_plain": "%",
+    "ratio": "×",
+    "notional": "$",
+    "countdown": "time",
+    "flag": "yes or no",
+}
 
 
 def as_markdown() -> str:
     """Every field in words, as a page with a table."""
     return _HEAD + "".join(
-        f"| `{field.name}` | {field.unit} | {field.description} | {field.formula} | {field.source} |\n"
+        f"| `{field.name}` | {field.label} | {_UNITS.get(field.unit, field.unit)} | {field.description} | "
+        f"{field.formula} | {field.source} |\n"
         for field in FIELDS
     )

@@ -45,7 +45,15 @@ VOLUMES: Final = (
         _AVERAGE,
         col("R.avg_volume"),
     ),
-    Field("free_float", "Float", "shares", "Shares that can be traded.", AS_GIVEN, _FLOAT, col("R.free_float")),
+    Field(
+        "free_float",
+        "Float",
+        "shares",
+        "Shares that can be traded.",
+        "as given, adjusted for splits since its date",
+        _FLOAT,
+        col("R.free_float"),
+    ),
     Field("market_cap", "Market cap", "notional", "The company's value.", AS_GIVEN, _RATIOS, col("R.market_cap")),
     Field(
         "relative_volume",

@@ -37,34 +37,44 @@ local function log(kind, symbol)
   return together(keys, 1)
 end
 
-local answers = {}
-for i, symbol in ipairs(symbols) do
-  local wanted, minute = asked[3 * i - 1], asked[3 * i]
-  local day = math.max(days.A[i], days.AM[i], days.T[i], days.R[i])
+local function whole_day(i, symbol, day, is_covered)
   local found = {}
-  local function add(...)
-    for _, value in ipairs({...}) do found[#found + 1] = value end
-  end
-  local is_covered = days.A[i] == day or days.AM[i] == day
   for _, kind in ipairs(KINDS) do
-    if day > 0 and days[kind][i] == day and not (kind == 'T' and is_covered) then
-      if wanted == '' then
-        add(kind, 'ring', ring(kind, symbol))
-        if kind ~= 'AM' then add(kind, 'log', log(kind, symbol)) end
-      elseif wanted == kind then
-        local number = floor(minute / SPAN[kind])
-        local chunk = redis.call('GET', ring_key(kind, symbol, number))
-        if chunk and unpack_(HEAD, chunk) == number then
-          add(kind, 'ring', sub(chunk, HEAD_BYTES + 1))
-        else
-          add(kind, 'log', redis.call('GET', log_key(kind, symbol, minute * 60000)) or '')
-        end
-      end
+    if days[kind][i] == day and not (kind == 'T' and is_covered) then
+      local n = #found
+      found[n + 1], found[n + 2], found[n + 3] = kind, 'ring', ring(kind, symbol)
+      if kind ~= 'AM' then found[n + 4], found[n + 5], found[n + 6] = kind, 'log', log(kind, symbol) end
     end
   end
-  if wanted == '' or wanted == 'R' then
-    local rest = redis.call('GET', 'tw:day:R:' .. symbol) or ''
-    if #rest > 0 and unpack_('<d', rest) == day then add('R', 'log', sub(rest, 9)) end
+  return found
+end
+
+local function chunk_of(kind, symbol, minute)
+  local number = floor(minute / SPAN[kind])
+  local chunk = redis.call('GET', ring_key(kind, symbol, number))
+  if chunk and unpack_(HEAD, chunk) == number then return {kind, 'ring', sub(chunk, HEAD_BYTES + 1)} end
+  return {kind, 'log', redis.call('GET', log_key(kind, symbol, minute * 60000)) or ''}
+end
+
+local answers = {}
+for i, symbol in ipairs(symbols) do
+  local wanted = asked[3 * i - 1]
+  local day = math.max(days.A[i], days.AM[i], days.T[i], days.R[i])
+  local is_covered = days.A[i] == day or days.AM[i] == day
+  local found = {}
+  if day > 0 then
+    if wanted == '' then
+      found = whole_day(i, symbol, day, is_covered)
+    elseif wanted ~= 'R' and days[wanted][i] == day and not (wanted == 'T' and is_covered) then
+      found = chunk_of(wanted, symbol, asked[3 * i])
+    end
+    if wanted == '' or wanted == 'R' then
+      local rest = redis.call('GET', 'tw:day:R:' .. symbol) or ''
+      if #rest > 0 and unpack_('<d', rest) == day then
+        local n = #found
+        found[n + 1], found[n + 2], found[n + 3] = 'R', 'log', sub(rest, 9)
+      end
+    end
   end
   answers[2 * i - 1], answers[2 * i] = day, found
 end

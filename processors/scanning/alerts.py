@@ -43,6 +43,7 @@ class Level(msgspec.Struct, frozen=True):
     direction: str
     note: str = ""
     cooldown_s: int = 300
+    user_id: int = 0
 
     @property
     def rule(self) -> str:
@@ -107,6 +108,11 @@ class AlertRules:
     def __init__(self, scanners: Iterable[ScannerRow], levels: Iterable[Level] = ()) -> None:
         self._scanners = [scanner for scanner in scanners if scanner.alert_on]
         self._levels = list(levels)
+        self._names = {scanner.slug for scanner in self._scanners} | {level.rule for level in self._levels}
+
+    def gone(self, state: State) -> set[str]:
+        """Rules of a state that stand no more: should they come back, they have to begin anew."""
+        return state.keys() - self._names
 
     def edges(self, rows: pl.DataFrame, ranking: Ranking, moment: Moment, state: State) -> tuple[list[Alert], State]:
         """Find the edges since the last time.
@@ -216,7 +222,7 @@ def _of_scanner(
         ]
         told = {symbol: at for symbol, at in was.told.items() if at >= clock - fresh_ms}
         told |= {symbol: at for symbol, at, _ in edges}
-    cooldown = scanner.cooldown_s * 1_000
+    cooldown = _cooldown_ms(scanner)
     # An edge may lie as far back as it may be old.
     fired = {symbol: at for symbol, at in was.fired.items() if clock - at < cooldown + HALT_FRESH_MS}
     alerts: list[Alert] = []
@@ -228,6 +234,11 @@ def _of_scanner(
             fired[symbol] = at
     now = RuleState(definition, members, told, fired)
     return alerts, was if known and now == was else now
+
+
+def _cooldown_ms(rule: ScannerRow | Level) -> int:
+    # Without any, two edges of the same millisecond would still be one alert: they have the same id.
+    return max(rule.cooldown_s * 1_000, 1)
 
 
 def _of_level(level: Level, view: _View, before: RuleState | None) -> tuple[list[Alert], RuleState | None]:
@@ -245,7 +256,7 @@ def _of_level(level: Level, view: _View, before: RuleState | None) -> tuple[list
     rose, fell = before.side < 0, before.side > 0
     through = {"above": rose, "below": fell, "cross": rose or fell}[level.direction]
     at, last = view.clock, before.fired.get(level.symbol)
-    if not through or (last is not None and at - last < level.cooldown_s * 1_000):
+    if not through or (last is not None and at - last < _cooldown_ms(level)):
         return [], msgspec.structs.replace(before, side=side)
     words = f"{'rose to' if rose else 'fell to'} {level.price:.10g}" + (f": {level.note}" if level.note else "")
     alert = view.alert(level.rule, "level", (level.symbol, at, index), lambda row, at: words)

@@ -34,7 +34,8 @@ class _Shown(msgspec.Struct):
     symbol: str
 
 
-_decode_symbols = msgspec.json.Decoder(list[_Shown]).decode
+_decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_shown = msgspec.json.Decoder(_Shown).decode
 
 
 def board_key(slug: str) -> str:
@@ -69,7 +70,7 @@ class Board:
 
     Attributes:
         version: Counts what it has shown.
-        rows: Symbols and rows as JSON, best first; b"" where only the symbol is known.
+        rows: Symbols and rows as JSON, best first.
         payload: All of it, as published; b"" when it is not known.
         sent_at: When, on the engine's clock.
     """
@@ -95,7 +96,7 @@ class Boards:
     def __init__(self, versions: Mapping[str, int], payloads: Mapping[str, bytes]) -> None:
         """Args: versions and payloads as an earlier engine left them, by slug."""
         self._boards = {
-            slug: Board(version, [(row.symbol, b"") for row in _decode_symbols(payloads.get(slug) or b"[]")])
+            slug: Board(version, _unranked(payload := payloads.get(slug, b"")), payload)
             for slug, version in versions.items()
         }
         self._top_10 = Board()
@@ -178,7 +179,8 @@ class Boards:
         if found is None:
             was, now = _decode_row(old), _decode_row(new)
             changed: dict[str, Any] = {"symbol": now["symbol"]}
-            changed |= {name: value for name, value in now.items() if bytes(was[name]) != bytes(value)}
+            # An engine of an earlier release may have known fewer fields.
+            changed |= {name: value for name, value in now.items() if bytes(was.get(name, b"")) != bytes(value)}
             found = self._diffs[old, new] = _encode(changed)
         return found
 
@@ -186,3 +188,9 @@ class Boards:
 def _ranked(rows: Sequence[tuple[str, bytes]]) -> bytes:
     """Rows with their ranks as one JSON array."""
     return b"[" + b",".join([b'%s,"rank":%d}' % (row[:-1], rank) for rank, (_, row) in enumerate(rows, 1)]) + b"]"
+
+
+def _unranked(payload: bytes) -> list[tuple[str, bytes]]:
+    """Symbols and rows of an array that `_ranked` made."""
+    rows = [bytes(row) for row in _decode_rows(payload or b"[]")]
+    return [(_decode_shown(row).symbol, row[: row.rindex(b',"rank":')] + b"}") for row in rows]

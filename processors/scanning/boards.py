@@ -40,6 +40,7 @@ class ScannerRow(msgspec.Struct, frozen=True):
     alert_on: str = ""
     cooldown_s: int = 300
     columns: list[str] = []
+    owner_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

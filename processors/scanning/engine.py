@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from functools import lru_cache
+from math import inf
 from time import monotonic, perf_counter, time
 from typing import Final
 
@@ -15,7 +16,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import redis
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from processors import store as keys
 from processors.changes import Changes
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 
 _STATUS_S: Final = 1.0
 _STATUS_LIFE_MS: Final = 10_000
+# A database that fails slowly may hold the boards up for a tenth of the time at most.
+_PAUSE_OF_RULES: Final = 10.0
+
+_NO_SOURCE: Final = ("", 0, "")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,7 +51,7 @@ class Engine:
     Args:
         store: The cache.
         now: A clock in seconds that never goes back, for boards' ticks.
-        rules: Gives the rules as they stand; it may raise `DatabaseError`.
+        rules: Gives the rules as they stand; it may raise `DatabaseError` or `InterfaceError`.
 
     Attributes:
         laps: How long each step of the last tick took, in seconds.
@@ -61,12 +66,16 @@ class Engine:
         self._token = secrets.token_hex(8)
         self._publisher = Publisher(store, self._token)
         self._table = SymbolTable()
-        # The source and when it began: after the cache was lost the same one begins again, with a version of its own.
-        self._source = ("", 0)
-        self._version = 0
+        # The source, when it began, and the run of the cache: one that starts again may have lost its last moments,
+        # or all, and counts other versions by the same numbers.
+        self._source = _NO_SOURCE
+        self._version = self._said_version = 0
         # None: another engine may have published meanwhile, so that what it left has to be read first.
         self._standing: Standing | None = None
-        self._rules, self._scans, self._alerts = Rules(), ScanSet.compile(()), AlertRules(())
+        # None: they could not be read yet, so that nothing is known to have been switched off.
+        self._rules: Rules | None = None
+        self._rules_again_at = -inf
+        self._scans, self._alerts = ScanSet.compile(()), AlertRules(())
         self._timetable = Timetable()
         self._bars = BarMessages()
         self._failing: dict[str, str] = {}
@@ -88,8 +97,10 @@ class Engine:
             log.warning("cache unreachable, no boards meanwhile: %s", error)
         finally:
             if not published:
-                # Another engine may have the turn now, or what was to be published may have been, unheard.
-                self._standing = None
+                # Another engine may have the turn now, or what was to be published may have been, unheard. What
+                # changed since something was published has still to be said.
+                self._standing, self._version, self._bars = None, self._said_version, BarMessages()
+            self._said_version = self._version
         self._longest_s = max(self._longest_s, perf_counter() - began)
         return published
 
@@ -99,7 +110,7 @@ class Engine:
         source = self._store.source()
         now = self._now()
         if source is None:
-            self._source = ("", 0)
+            self._source = _NO_SOURCE
             self._standing = self._publisher.standing()
             return self._published("", Edition(self._status(None, now)))
         self._lap("lease")
@@ -108,9 +119,9 @@ class Engine:
         if self._standing is None:
             self._standing = self._publisher.standing()
             self._timetable.all_due()
-        self._follow_rules()
+        rules = self._follow_rules(now)
         self._lap("rules")
-        edition = self._edition(self._standing, source, changes, now)
+        edition = self._edition(self._standing, rules, source, changes, now) if rules is not None else Edition()
         edition.messages += self._bars.of(self._store, changes)
         edition.messages += self._status(source, now)
         published = self._published(source.id, edition)
@@ -125,9 +136,10 @@ class Engine:
 
     def _read(self, source: Source) -> Changes:
         """Bring the table up to date; what changed."""
-        known, self._source = self._source, ("", 0)
-        if known != (source.id, source.since):
-            self._table, self._version, self._standing = SymbolTable(), 0, None
+        present = (source.id, source.since, str(self._store.redis.info("server")["run_id"]))
+        known, self._source = self._source, _NO_SOURCE
+        if known != present:
+            self._table, self._version, self._said_version, self._standing = SymbolTable(), 0, 0, None
         changes = self._store.changes_since(self._version)
         if changes.version < self._version:
             # The cache came back without its last moments: what was seen of them may come again as another version.
@@ -135,31 +147,37 @@ class Engine:
             changes = self._store.changes_since(0)
         self._table.put_changes(self._store, changes)
         # Only now: what fails half-way has to be read from the beginning.
-        self._source, self._version = (source.id, source.since), changes.version
+        self._source, self._version = present, changes.version
         return changes
 
-    def _follow_rules(self) -> None:
-        """Take the rules as they stand, compiled when one is new or changed."""
+    def _follow_rules(self, now: float) -> Rules | None:
+        """The rules as they stand, compiled when one is new or changed; None while they could never be read."""
+        if now < self._rules_again_at:
+            return self._rules
+        began = perf_counter()
         try:
             rules = self._read_rules()
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             log.warning("scanners cannot be read, the last ones stay: %s", error)
-            return
+            self._rules_again_at = now + _PAUSE_OF_RULES * (perf_counter() - began)
+            return self._rules
         if rules == self._rules:
-            return
-        if rules.scanners != self._rules.scanners:
+            return rules
+        if self._rules is None or rules.scanners != self._rules.scanners:
             self._scans = ScanSet.compile(rules.scanners)
             self._timetable.follow(rules.scanners)
             # Named again, if they still deserve it.
             self._failing = {}
         self._alerts = AlertRules(rules.scanners, rules.levels)
         self._rules = rules
+        return rules
 
-    def _edition(self, standing: Standing, source: Source, changes: Changes, now: float) -> Edition:
+    def _edition(self, standing: Standing, rules: Rules, source: Source, changes: Changes, now: float) -> Edition:
         """All that the tick publishes beside the status."""
         boards, edition = standing.boards, Edition()
+        edition.owners = {rule: owner for rule, owner in rules.owners().items() if owner != standing.owners.get(rule)}
         due, quoted = self._timetable.due(now), self._quoted(changes)
-        if due or quoted or self._rules.levels:
+        if due or quoted or rules.levels or self._alerts.gone(standing.state):
             moment = moment_of(self._store, source)
             rows = self._table.rows(moment, default_profile(self._store))
             self._lap("rows")
@@ -169,7 +187,7 @@ class Engine:
             self._lap("alerts")
             self._show(standing, rows, ranking, quoted, moment, edition, now)
         # Nobody keeps looking at what a scanner showed before it was switched off, deleted or broken.
-        kept = {scanner.slug for scanner in self._rules.scanners} - self._failing.keys()
+        kept = {scanner.slug for scanner in rules.scanners} - self._failing.keys()
         for slug in sorted(boards.slugs - kept):
             self._show_board(standing, slug, [], edition, now)
         edition.messages += boards.again(kept, now)

@@ -1,5 +1,6 @@
 """What the engine writes: one atomic, fenced step a tick; and what the next engine finds of it."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -7,7 +8,9 @@ import msgspec
 
 from processors.scanning.alerts import Alert, RuleState, State
 from processors.scanning.board_messages import Boards, Message, board_key
-from processors.store import BOARDS, RULE_STATES, SCANS_TURN, Store, script
+from processors.store import BOARDS, OWNERS, RULE_STATES, SCANS_TURN, Store, script
+
+log = logging.getLogger(__name__)
 
 LEASE_MS: Final = 1_000
 
@@ -23,11 +26,13 @@ class Standing:
         turn: How many times anything was published: the fence.
         boards: The boards as they stand.
         state: What the rules saw.
+        owners: Whose the rules are; 0: everyone's.
     """
 
     turn: int
     boards: Boards
     state: State
+    owners: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -39,16 +44,18 @@ class Edition:
         versions: Of the boards among them.
         state: What the rules saw; None: as before.
         alerts: What they found.
+        owners: Of the rules that are new, or were somebody else's.
     """
 
     messages: list[Message] = field(default_factory=list)
     versions: dict[str, int] = field(default_factory=dict)
     state: State | None = None
     alerts: list[Alert] = field(default_factory=list)
+    owners: dict[str, int] = field(default_factory=dict)
 
     def changes(self, state: State) -> bool:
         """Whether there is anything to write, where the rules saw `state` before."""
-        return bool(self.messages or self.alerts) or (self.state is not None and self.state != state)
+        return bool(self.messages or self.alerts or self.owners) or (self.state is not None and self.state != state)
 
 
 class Publisher:
@@ -65,7 +72,8 @@ class Publisher:
             pipe.get(SCANS_TURN)
             pipe.hgetall(BOARDS)
             pipe.hgetall(RULE_STATES)
-            turn, versions, state = pipe.execute()
+            pipe.hgetall(OWNERS)
+            turn, versions, state, owners = pipe.execute()
         slugs = [slug.decode() for slug in versions]
         # Between the two looks another engine may publish: its turn is then not the one read here, and ours fails.
         payloads = self._redis.mget([board_key(slug) for slug in slugs]) if slugs else []
@@ -76,6 +84,7 @@ class Publisher:
                 {slug: payload for slug, payload in zip(slugs, payloads, strict=True) if payload},
             ),
             {rule.decode(): _decode_state(raw) for rule, raw in state.items()},
+            {rule.decode(): int(owner) for rule, owner in owners.items()},
         )
 
     def publish(self, source_id: str, standing: Standing, edition: Edition) -> bool:
@@ -97,15 +106,19 @@ class Publisher:
                     if seen is not standing.state.get(rule)
                     for item in (rule, _text(seen))
                 ],
+                "owners": [item for pair in edition.owners.items() for item in pair],
                 "dropped": [rule for rule in standing.state if rule not in state],
                 "alerts": [item for alert in edition.alerts for item in (alert.rule, _text(alert))],
             }
         )
         flat = [item for message in edition.messages for item in (message.key, message.life_ms, message.payload)]
-        turn = int(self._publish(args=[self._token, source_id, standing.turn, LEASE_MS, packed, *flat]))
+        turn, lost = self._publish(args=[self._token, source_id, standing.turn, LEASE_MS, packed, *flat])
+        if lost:
+            log.error("the database does not take alerts: %d more will not be in the history", lost)
         if turn:
-            standing.turn, standing.state = turn, state
-        return turn > 0
+            standing.turn, standing.state = int(turn), state
+            standing.owners |= edition.owners
+        return bool(turn)
 
 
 def _text(value: Alert | RuleState) -> str:

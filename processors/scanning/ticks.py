@@ -19,6 +19,11 @@ class Rules(msgspec.Struct, frozen=True):
     scanners: tuple[ScannerRow, ...] = ()
     levels: tuple[Level, ...] = ()
 
+    def owners(self) -> dict[str, int]:
+        """Whose each rule is; 0: everyone's."""
+        scanners = {scanner.slug: scanner.owner_id or 0 for scanner in self.scanners}
+        return scanners | {level.rule: level.user_id for level in self.levels}
+
 
 def read_rules() -> Rules:
     """The rules as they stand now: two short queries.

@@ -36,7 +36,8 @@ class Columns:
         """Replace rows: `values` has one line a row, all columns in the order of the names."""
         if len(rows) == 0:
             return
-        self.extend(int(max(rows)) + 1)
+        rows = np.asarray(rows, np.int64)
+        self.extend(int(rows.max()) + 1)
         for column, of_column in zip(self._columns.values(), np.asarray(values, np.float64).T, strict=True):
             column[rows] = of_column
 

@@ -53,6 +53,7 @@ class Halt(msgspec.Struct, frozen=True):
     Attributes:
         upper: The upper price band.
         lower: The lower price band.
+        bands_at: Since when they stand.
         halted_at: When trading stopped.
         resumed_at: When trading resumed, or will: a time ahead of the market's clock has only been announced, and the
             symbol is halted until then.
@@ -62,6 +63,7 @@ class Halt(msgspec.Struct, frozen=True):
 
     upper: float = nan
     lower: float = nan
+    bands_at: float = nan
     halted_at: float = nan
     resumed_at: float = nan
     resume_at: float = nan
@@ -76,25 +78,28 @@ def halt_figures(bands: bytes | None, halt: bytes | None, resume: bytes | None) 
         halt: Of `parts.HALT`.
         resume: Of `parts.RESUME`.
     """
-    upper = lower = halted_at = resumed_at = resume_at = nan
+    upper = lower = bands_at = halted_at = resumed_at = resume_at = nan
     reason: str | None = None
+    withdrawn = False
     if bands is not None:
         event = _decode(parts.event_of(bands))
         if isinstance(event, Luld):
-            upper, lower = event.h or nan, event.l or nan
+            upper, lower, bands_at = event.h or nan, event.l or nan, float(event_ms(event.t))
     if halt is not None:
         event = _decode(parts.event_of(halt))
         halted_at = float(event_ms(event.t))
         reason = reason_text(event.reason) if isinstance(event, TradeHalt) else LULD_PAUSE
+        withdrawn = isinstance(event, TradeHalt) and not event.resume_at
     if resume is not None:
         event = _decode(parts.event_of(resume))
         if isinstance(event, Luld):
             resumed_at = float(event_ms(event.t))
-        else:
+        elif not (withdrawn and event_ms(event.t) == halted_at):
+            # Otherwise the same halt was told with a time, and later without: it goes on.
             resumed_at = float(event.resume_at or nan)
             # One that lies before this halt ended another.
             resume_at = resumed_at if resumed_at > halted_at else nan
-    return Halt(upper, lower, halted_at, resumed_at, resume_at, reason)
+    return Halt(upper, lower, bands_at, halted_at, resumed_at, resume_at, reason)
 
 
 def reason_text(code: str) -> str:

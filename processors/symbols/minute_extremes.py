@@ -38,9 +38,8 @@ _REGULAR: Final = 1
 _OUTSIDE: Final = -1
 
 Signs = np.ndarray[Any, np.dtype[np.int8]]
-# One entry a row and minute: row, minute of the epoch, high, low; of the feed's own also the sign that `fold` takes.
-OwnMinutes = tuple[Whole, Whole, Floats, Floats, Signs]
-RestMinutes = tuple[Whole, Whole, Floats, Floats]
+# One entry a row and minute: row, minute of the epoch, high, low, and the sign that `fold` takes.
+Minutes = tuple[Whole, Whole, Floats, Floats, Signs]
 
 
 def _last_true(mask: Mask) -> Whole:
@@ -112,6 +111,10 @@ def _crosses(before: Floats, minutes: Whole, sign: Signs, ended: int) -> Floats:
     return after
 
 
+def _better(rest: Signs, own: Signs) -> Signs:
+    return np.where(rest != 0, rest, own)
+
+
 class MinuteExtremes:
     """The minutes of every symbol, by row of the symbol table."""
 
@@ -119,9 +122,10 @@ class MinuteExtremes:
         self._head = 0
         self._high: Floats = np.empty((0, RING))
         self._low: Floats = np.empty((0, RING))
-        # By REST, which fills up minutes that were not wholly seen.
+        # By REST, which fills up minutes that were not wholly seen; its sign goes before the other where it has one.
         self._rest_high: Floats = np.empty((0, RING))
         self._rest_low: Floats = np.empty((0, RING))
+        self._rest_sign: Signs = np.empty((0, RING), np.int8)
         self._sign: Signs = np.empty((0, RING), np.int8)
         self._settled: Floats = np.empty((0, _WIDTH))
         self._shown: Floats = np.empty((0, _WIDTH))
@@ -134,7 +138,7 @@ class MinuteExtremes:
             self._high, self._low = grown(self._high, length, np.nan), grown(self._low, length, np.nan)
             self._rest_high = grown(self._rest_high, length, np.nan)
             self._rest_low = grown(self._rest_low, length, np.nan)
-            self._sign = grown(self._sign, length, 0)
+            self._sign, self._rest_sign = grown(self._sign, length, 0), grown(self._rest_sign, length, 0)
             self._settled, self._shown = grown(self._settled, length, _NOTHING), grown(self._shown, length, _NOTHING)
             self._changed = grown(self._changed, length, fill=False)
 
@@ -145,7 +149,15 @@ class MinuteExtremes:
         """High, low and sign of rows by minute, as `fold` takes them."""
         at: Any = (np.asarray(rows)[:, None], minutes % RING)
         high, low = np.fmax(self._high[at], self._rest_high[at]), np.fmin(self._low[at], self._rest_low[at])
-        return high, low, self._sign[at]
+        return high, low, self._signs(at)
+
+    def _signs(self, at: Any) -> Signs:
+        return _better(self._rest_sign[at], self._sign[at])
+
+    def has_rest(self, rows: Whole, minutes: Whole) -> Mask:
+        """Whether REST told of minutes in the ring, one a row."""
+        held = (minutes > self._head - RING) & (minutes <= self._head)
+        return held & np.isfinite(self._rest_high[rows, minutes % RING])
 
     def advance(self, to: int) -> None:
         """Begin the minutes up to a minute of the epoch; those that leave the ring settle."""
@@ -158,14 +170,14 @@ class MinuteExtremes:
         slots = leaving % RING
         for values in (self._high, self._low, self._rest_high, self._rest_low):
             values[:, slots] = np.nan
-        self._sign[:, slots] = 0
+        self._sign[:, slots] = self._rest_sign[:, slots] = 0
         self._head = to
 
     def begin(self, rows: Whole) -> None:
         """Forget rows: a new day, or one that is loaded anew."""
         for values in (self._high, self._low, self._rest_high, self._rest_low):
             values[rows] = np.nan
-        self._sign[rows] = 0
+        self._sign[rows] = self._rest_sign[rows] = 0
         self._settled[rows] = _NOTHING
         self._changed[rows] = True
 
@@ -175,19 +187,20 @@ class MinuteExtremes:
         self._high[at], self._low[at], self._sign[at] = high, low, sign
         self._changed[rows] = True
 
-    def load(self, own: OwnMinutes, rest: RestMinutes) -> None:
+    def load(self, own: Minutes, rest: Minutes) -> None:
         """Take in all minutes of rows that have just begun.
 
         Args:
             own: As `put` takes them.
-            rest: Row, minute, high and low of each minute that REST told.
+            rest: Those of them that REST told.
         """
         rows, minutes, high, low, sign = own
-        rest_rows, rest_minutes, rest_high, rest_low = rest
+        rest_rows, rest_minutes, rest_high, rest_low, rest_sign = rest
         old, rest_old = minutes <= self._head - RING, rest_minutes <= self._head - RING
         self.put(rows[~old], minutes[~old], high[~old], low[~old], sign[~old])
         at = (rest_rows[~rest_old], rest_minutes[~rest_old] % RING)
         self._rest_high[at], self._rest_low[at] = rest_high[~rest_old], rest_low[~rest_old]
+        self._rest_sign[at] = rest_sign[~rest_old]
         self._changed[rest_rows] = True
         if not old.any() and not rest_old.any():
             return
@@ -202,6 +215,7 @@ class MinuteExtremes:
         at = (np.searchsorted(lines, rest_rows[rest_old]), rest_minutes[rest_old] - span[0])
         highs[at] = np.fmax(highs[at], rest_high[rest_old])
         lows[at] = np.fmin(lows[at], rest_low[rest_old])
+        signs[at] = _better(rest_sign[rest_old], signs[at])
         self._settled[lines] = fold(self._settled[lines], span, highs, lows, signs, ended=self._head)
 
     def at(self, clock: int, length: int) -> dict[str, Floats]:
@@ -212,7 +226,7 @@ class MinuteExtremes:
         if ended != self._ended:
             # Of rows without events nothing else changes when a minute ends.
             self._ended = ended
-            sign = self._sign[:, minutes % RING]
+            sign = self._signs((slice(None), minutes % RING))
             self._shown[:, _CROSSES] = _crosses(self._settled[:, _CROSSES], minutes, sign, ended)
         rows = np.flatnonzero(self._changed[:length])
         if len(rows):

@@ -29,19 +29,23 @@ from processors.symbols.windows import Windows
 
 _QUOTE_COLUMNS: Final = ("bid", "ask", "bid_size", "ask_size")
 _OF_THE_DAY_BEFORE: Final = tuple(name for name in REFERENCE_COLUMNS if name.startswith("prev_day_"))
-_HALT_COLUMNS: Final = ("upper", "lower", "halted_at", "resumed_at", "resume_at")
+_BANDS: Final = ("upper", "lower")
+_HALT_COLUMNS: Final = (*_BANDS, "bands_at", "halted_at", "resumed_at", "resume_at")
 _HALT_PARTS: Final = (parts.BANDS, parts.HALT, parts.RESUME)
-_FIGURES: Final = {
-    "T": (parts.TRADES, parts.TRADE_COLUMNS),
-    "S": (parts.SECOND_BARS, parts.BAR_COLUMNS),
-    "M": (parts.MINUTE_BARS, parts.BAR_COLUMNS),
-    "D": (parts.SEEDED, parts.BAR_COLUMNS),
-}
 # What a row needs of a part; the order columns decide merges and are not shown.
 _EXTREMES: Final = ("pre_high", "pre_low", "regular_high", "regular_low", "post_high", "post_low")
 _TRADE_NEEDS: Final = ("last_t", "last_p", "first_t", "first_p", "regular_t", "regular_p", *_EXTREMES, "volume")
 _LATEST: Final = ("s", "e", "open", "high", "low", "close", "volume", "vw", "a", "z")
 _BAR_NEEDS: Final = ("e", "close", "accumulated", "op", "first_s", "first_o", "regular_s", "regular_o", *_EXTREMES)
+_OF_TRADES: Final = ("day", *_TRADE_NEEDS)
+_OF_BARS: Final = tuple(dict.fromkeys(("day", *_BAR_NEEDS, *_LATEST)))
+# By part its table key, all its columns, and those that a row needs.
+_FIGURES: Final = {
+    "T": (parts.TRADES, parts.TRADE_COLUMNS, _OF_TRADES),
+    "S": (parts.SECOND_BARS, parts.BAR_COLUMNS, _OF_BARS),
+    "M": (parts.MINUTE_BARS, parts.BAR_COLUMNS, _OF_BARS),
+    "D": (parts.SEEDED, parts.BAR_COLUMNS, _OF_BARS),
+}
 # How many symbols' days are in memory at a time while they are loaded.
 _PAGE: Final = 200
 _REST: Final = "R"
@@ -49,7 +53,7 @@ _NO_BARS: Final = np.empty(0, parts.BAR)
 _NO_ROWS: Final = np.empty(0, np.int64)
 
 _decode_part = msgspec.msgpack.Decoder().decode
-_decode_quote = msgspec.json.Decoder(Quote).decode
+_decode_quotes = msgspec.json.Decoder(list[Quote]).decode
 
 
 class SymbolTable:
@@ -59,7 +63,7 @@ class SymbolTable:
         self._index: dict[bytes, int] = {}
         self._symbols: list[bytes] = []
         self._names: list[str] = []
-        self._figures = {part: Columns(names) for part, (_, names) in _FIGURES.items()}
+        self._figures = {part: Columns(needs) for part, (_, _, needs) in _FIGURES.items()}
         self._quotes = Columns(_QUOTE_COLUMNS)
         self._reference = Columns(REFERENCE_COLUMNS)
         self._halts = Columns(_HALT_COLUMNS)
@@ -88,6 +92,9 @@ class SymbolTable:
             self._series.clear()
         return row
 
+    def _rows(self, symbols: Iterable[bytes]) -> Whole:
+        return np.array([self._row(symbol) for symbol in symbols], np.int64)
+
     def put_changes(self, store: Store, changes: Changes) -> None:
         """Read what changed, and take it in.
 
@@ -100,10 +107,6 @@ class SymbolTable:
         """
         known = len(self)
         self._put_bars(store, self._put_parts(store.read_changed(changes)), changes)
-        traded = sorted(changes.trades)
-        activity = zip(traded, store.read_activity(traded), strict=True)
-        found = [(self._row(symbol), kept) for symbol, kept in activity if kept is not None]
-        self._activity.put([row for row, _ in found], [kept for _, kept in found])
         if changes.news:
             self._news.put(store.redis.zrange(NEWS_RECENT, 0, -1, withscores=True), self._row)
         # Reference data come for the whole market, before a symbol's first event: it is read for those that have a row.
@@ -112,14 +115,17 @@ class SymbolTable:
 
     def _put_parts(self, kept: Mapping[str, Mapping[bytes, bytes]]) -> Whole:
         """Take in parts by table key and symbol; the rows whose trades or bars they are."""
-        traded: set[int] = set()
-        for part, (key, names) in _FIGURES.items():
+        traded = [_NO_ROWS]
+        for part, (key, names, needs) in _FIGURES.items():
             of_part = kept.get(key, {})
-            rows = [self._row(symbol) for symbol in of_part]
-            self._figures[part].put(rows, parts.figures(b"".join(of_part.values())).reshape(-1, len(names)))
-            traded.update(rows)
+            traded.append(rows := self._rows(of_part))
+            figures = parts.figures(b"".join(of_part.values())).reshape(-1, len(names))
+            self._figures[part].put(rows, figures[:, [names.index(name) for name in needs]])
+        trades, rings = kept.get(parts.TRADES, {}), kept.get(parts.ACTIVITY_RINGS, {})
+        activity = parts.activity(list(trades.values()), [rings.get(symbol) for symbol in trades])
+        self._activity.put(self._rows(trades), activity)
         quotes = kept.get(parts.QUOTES, {})
-        self._quotes.put([self._row(symbol) for symbol in quotes], [_quote_values(quote) for quote in quotes.values()])
+        self._quotes.put(self._rows(quotes), _quote_values(quotes.values()))
         halted: set[int] = set()
         for position, key in enumerate(_HALT_PARTS):
             for symbol, event in kept.get(key, {}).items():
@@ -129,7 +135,7 @@ class SymbolTable:
         halts = [(row, halt_figures(*self._halt_events[row])) for row in halted]
         self._halts.put([row for row, _ in halts], [[getattr(halt, n) for n in _HALT_COLUMNS] for _, halt in halts])
         self._put_texts("reason", [(row, halt.reason) for row, halt in halts])
-        return np.array(sorted(traded), np.int64)
+        return np.unique(np.concatenate(traded))
 
     def _put_texts(self, name: str, texts: Iterable[tuple[int, str | None]]) -> None:
         kept = self._texts[name]
@@ -180,8 +186,8 @@ class SymbolTable:
                 rows.append(row)
         if not wanted:
             return _NO_ROWS
-        found = bars.read_chunks(store, wanted)
-        return self._windows.put(*_owned(rows, found))
+        indices, found = bars.read_chunks(store, wanted)
+        return self._windows.put(np.array(rows, np.int64)[indices], found)
 
     def _load(self, store: Store, rows: set[int]) -> None:
         """Read the days of rows anew; those of an earlier day than the newest have none that counts."""
@@ -243,6 +249,9 @@ class SymbolTable:
             ("H", self._halts, _HALT_COLUMNS),
         ):
             columns |= {f"{prefix}.{name}": figures.column(name, length) for name in names}
+        # An earlier day's bands are not today's.
+        stale = columns.pop("H.bands_at") < (day.start if day is not None else 0)
+        columns |= {f"H.{name}": _without(stale)(columns[f"H.{name}"]) for name in _BANDS}
         if moment.reference_day is not None and day is not None and moment.reference_day != day.number:
             # Better unknown than another day's, until they are loaded.
             columns |= {f"R.{name}": np.full(length, np.nan) for name in _OF_THE_DAY_BEFORE}
@@ -289,9 +298,13 @@ def _date(number: int) -> date:
     return date(number // 10_000, number // 100 % 100, number % 100)
 
 
-def _quote_values(kept: bytes) -> list[float]:
-    quote = _decode_quote(parts.event_of(kept))
+def _quote_values(kept: Iterable[bytes]) -> list[tuple[float, ...]]:
+    quotes = _decode_quotes(b"[%b]" % b",".join(map(parts.event_of, kept)))
     # A side without a price is no side.
-    bid, ask = quote.bp or np.nan, quote.ap or np.nan
-    sizes = (np.nan if size is None else size for size in (quote.bs, quote.as_))
-    return [bid, ask, *sizes]
+    return [
+        (
+            *(quote.bp or np.nan, quote.ap or np.nan),
+            *(np.nan if quote.bs is None else quote.bs, np.nan if quote.as_ is None else quote.as_),
+        )
+        for quote in quotes
+    ]

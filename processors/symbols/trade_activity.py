@@ -4,7 +4,6 @@ The slots are those of `tw:ring:activity:{SYM}` (`parts.ACTIVITY`): first those 
 What has left a window drops out as the market's clock advances, without an event of the symbol.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -79,15 +78,13 @@ class TradeActivity:
         self._fives = _Ring(parts.FIVE_SECONDS)
         self._minutes = _Ring(parts.MINUTES)
 
-    def put(self, rows: Sequence[int], kept: Sequence[bytes]) -> None:
-        """Take in the activity of symbols as it is kept, one text of `parts.ACTIVITY` slots a row."""
-        if not rows:
+    def put(self, rows: Whole, slots: np.ndarray) -> None:
+        """Take in the activity of rows, as `parts.activity` gives it."""
+        if len(rows) == 0:
             return
-        index = np.asarray(rows, np.int64)
-        slots = np.frombuffer(b"".join(kept), parts.ACTIVITY).reshape(len(kept), -1)
-        self._extend(int(index.max()) + 1)
-        self._fives.put(index, slots[:, : parts.FIVE_SECONDS])
-        self._minutes.put(index, slots[:, parts.FIVE_SECONDS :])
+        self._extend(int(rows.max()) + 1)
+        self._fives.put(rows, slots[:, : parts.FIVE_SECONDS])
+        self._minutes.put(rows, slots[:, parts.FIVE_SECONDS :])
 
     def at(self, clock: int, length: int) -> dict[str, Floats]:
         """`trades_…` and `notional_…` (dollars) of 1m, 5m, 1h for the first `length` rows as of a clock (epoch ms)."""

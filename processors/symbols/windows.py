@@ -2,7 +2,8 @@
 
 A bar belongs to the five-second bucket of its last millisecond, (end − 1) // 5000. A window of N minutes as of a clock
 is the 12 N buckets up to the clock's own, so windows decay as the clock advances, without events. Each bucket has the
-bars of the symbol's best kind (`parts.BAR_KINDS`), or of REST in minutes that that kind does not have.
+bars of the symbol's best kind (`parts.BAR_KINDS`), or of REST in minutes that that kind does not have. Of a minute that
+both have REST tells the close, and with it the last bucket's price (`bars.minute_bars`).
 """
 
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from processors.symbols.columns import Floats, Mask, Whole, grown
-from processors.symbols.minute_extremes import MinuteExtremes, OwnMinutes
+from processors.symbols.minute_extremes import MinuteExtremes, Minutes
 from processors.symbols.trade_activity import BUCKET_MS, MINUTE_MS, window_sum
 
 Bars = np.ndarray[Any, Any]
@@ -67,24 +68,25 @@ class Windows:
             bars: All bars (`parts.BAR`) of each minute that they touch, of the symbol's own kind, ascending by minute.
 
         Returns:
-            Rows that have to be loaded anew instead, because what changed there is too old.
+            Rows that have to be loaded anew instead: what changed there is too old, or REST has a part in it.
         """
         if len(bars) == 0:
             return np.empty(0, np.int64)
         minutes, buckets = bars["start"] // MINUTE_MS, (bars["end"] - 1) // BUCKET_MS
         self._advance(int(buckets.max()))
         self._irregular[rows[buckets // _PER_MINUTE != minutes]] = True
-        # What has left the ring even in part cannot be put in order with the rest.
-        too_old = np.unique(rows[self._irregular[rows] | (minutes * _PER_MINUTE <= self._head - _CLOSES)])
-        if len(too_old):
-            usable = ~np.isin(rows, too_old)
+        # What has left the ring even in part cannot be put in order with the rest, nor what REST has a part in.
+        is_old = minutes * _PER_MINUTE <= self._head - _CLOSES
+        anew = np.unique(rows[is_old | self._irregular[rows] | self._minutes.has_rest(rows, minutes)])
+        if len(anew):
+            usable = ~np.isin(rows, anew)
             rows, bars, minutes, buckets = rows[usable], bars[usable], minutes[usable], buckets[usable]
         if len(bars):
             firsts = _firsts(rows, minutes)
             self._empty_minutes(rows[firsts], minutes[firsts])
             self._put_buckets(rows, buckets, bars["volume"], bars["close"])
             self._minutes.put(*_by_minute(rows, minutes, bars, firsts))
-        return too_old
+        return anew
 
     def load(self, own: tuple[Whole, Bars], rest: tuple[Whole, Bars]) -> None:
         """Take in whole days, of rows that have just begun.
@@ -106,13 +108,14 @@ class Windows:
         if len(rest_bars):
             first, width = int(every_minute.min()), int(every_minute.max() - every_minute.min()) + 1
             place, rest_place = rows * width + minutes - first, rest_rows * width + rest_minutes - first
-            filling = ~np.isin(rest_place, place)
-            of_rows = np.concatenate((rows, rest_rows[filling]))
-            of_bars = np.concatenate((bars, rest_bars[filling]))
+            priced = rest_bars.copy()
+            priced["volume"][np.isin(rest_place, place)] = 0
+            of_rows, of_bars = np.concatenate((rows, rest_rows)), np.concatenate((bars, priced))
+            # Stable: of those that end together REST's is the last.
             order = np.lexsort((of_bars["end"], of_rows))
             of_rows, of_bars = of_rows[order], of_bars[order]
         self._put_buckets(of_rows, (of_bars["end"] - 1) // BUCKET_MS, of_bars["volume"], of_bars["close"])
-        by_rest = (rest_rows, rest_minutes, rest_bars["high"], rest_bars["low"])
+        by_rest = _by_minute(rest_rows, rest_minutes, rest_bars, _firsts(rest_rows, rest_minutes))
         self._minutes.load(_by_minute(rows, minutes, bars, _firsts(rows, minutes)), by_rest)
 
     def at(self, clock: int, length: int) -> dict[str, Floats]:
@@ -205,7 +208,7 @@ def _firsts(rows: Whole, minutes: Whole) -> Whole:
     return np.flatnonzero(np.concatenate(([True], (rows[1:] != rows[:-1]) | (minutes[1:] != minutes[:-1]))))
 
 
-def _by_minute(rows: Whole, minutes: Whole, bars: Bars, firsts: Whole) -> OwnMinutes:
+def _by_minute(rows: Whole, minutes: Whole, bars: Bars, firsts: Whole) -> Minutes:
     """Bars put together by row and minute: row, minute, high, low, and on which side of the day's mean they end."""
     if len(bars) == 0:
         return rows, minutes, bars["high"], bars["low"], np.empty(0, np.int8)

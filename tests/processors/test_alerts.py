@@ -107,6 +107,17 @@ def test_the_cooldown_is_of_the_markets_time_by_symbol_from_the_last_alert_on() 
     assert board.symbols(OPEN + 60_000, "A") == ["A"]
 
 
+def test_two_edges_of_the_same_millisecond_are_one_alert() -> None:
+    board = Looks("enter", cooldown_s=0, levels=[Level(7, "B", 5.0, "cross", cooldown_s=0)])
+    board.look(OPEN, "", {"symbol": "B", "price": 4.0})
+    ids = [
+        alert.id
+        for on_board, price in (("A", 6.0), ("", 4.0), ("A", 6.0))
+        for alert in board.look(OPEN + 1, on_board, {"symbol": "B", "price": price})
+    ]
+    assert len(ids) == len(set(ids)) == 2
+
+
 def test_a_changed_condition_begins_silently() -> None:
     board = Looks("enter", cooldown_s=0)
     board.look(OPEN, "A")

@@ -1,75 +1,32 @@
 """The engine's tick: what it reads, ranks and publishes, and who may."""
 
-import signal
-from collections.abc import Iterator
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import redis
 
-from control.models import Alert, PriceLevel, Scanner
-from processors import jobs
+from control.models import Scanner
 from processors.reference.state import REFERENCE_COLUMNS, ReferenceState, put_reference
 from processors.scanning.board_messages import Message
 from processors.scanning.engine import Engine
 from processors.scanning.publishing import Edition, Publisher
 from processors.snapshots import snapshot
-from processors.store import ALERTS_OUTBOX, BOARDS, INTEREST, LISTENER_STATE, SCANS_LEASE, STATUS, VERSION, Store
+from processors.store import (
+    BOARDS,
+    INTEREST,
+    LISTENER_STATE,
+    SCANS_LEASE,
+    STATUS,
+    VERSION,
+    Store,
+)
 from project.embedded import EmbeddedValkey
-from tests.processors import ticking_engine
-from tests.processors.feeding import at, bar, batch, begin, feed_in, quote, soon, trade
-from tests.services import environment, python, wait_until
+from tests.processors.engines import OPEN, board, engine_of, heard, scanner, trades
+from tests.processors.feeding import at, bar, batch, begin, feed_in, quote, soon
+from tests.services import wait_until
 
-pytestmark = pytest.mark.django_db
-
-OPEN = at("2024-03-11 09:30:00.000")
-
-
-@pytest.fixture(autouse=True)
-def only_our_scanners(db: None) -> None:
-    Scanner.objects.all().delete()
-
-
-@pytest.fixture
-def listening(valkey: EmbeddedValkey) -> Iterator[Any]:
-    """A subscription to everything, from before the test on."""
-    patterns = ("scanners:*", "quote:*", "status", "alerts*", "top_10_lists", "tw:delta:*")
-    with redis.Redis.from_url(valkey.url) as client, client.pubsub() as pubsub:
-        pubsub.psubscribe(*patterns)
-        for _ in patterns:
-            assert pubsub.get_message(timeout=5.0)["type"] == "psubscribe"
-        yield pubsub
-
-
-def heard(listening: Any) -> dict[str, list[Any]]:
-    """What was published so far, by channel."""
-    messages: dict[str, list[Any]] = {}
-    while (message := listening.get_message(timeout=0.05)) is not None:
-        messages.setdefault(message["channel"].decode(), []).append(msgspec.json.decode(message["data"]))
-    return messages
-
-
-def engine_of(store: Store) -> Engine:
-    """An engine by whose clock a second goes by from tick to tick, so that every board is due at each."""
-    seconds = count(1_000.0)
-    return Engine(store, lambda: next(seconds))
-
-
-def scanner(slug: str, where: str = "", order_by: str = "price", **more: Any) -> Scanner:
-    return Scanner.objects.create(slug=slug, name=slug, where=where, order_by=order_by, **more)
-
-
-def board(store: Store, slug: str) -> list[str] | None:
-    """The symbols of a stored board."""
-    raw = store.redis.get(f"scanners:{slug}")
-    return [row["symbol"] for row in msgspec.json.decode(raw)] if raw is not None else None
-
-
-def trades(store: Store, *pairs: tuple[str, float], t: int = OPEN, source: str = "simulator:1") -> None:
-    feed_in(("trades", batch([trade(symbol, t, price) for symbol, price in pairs], source=source)))
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("only_our_scanners")]
 
 
 def test_boards_are_ranked_stored_for_three_days_and_published(store: Store, listening: Any) -> None:
@@ -435,152 +392,3 @@ def test_deltas_make_of_one_board_the_next(store: Store, valkey: EmbeddedValkey)
                 # Its price and what follows from it, nothing else.
                 assert {"symbol", "price", "price_at"} <= set(changed[0]) < set(state[0])
     assert version == int(store.redis.hget(BOARDS, "all"))
-
-
-def entered(store: Store) -> list[str]:
-    """The symbols of kept alerts, oldest first."""
-    return [msgspec.json.decode(raw)["symbol"] for raw in reversed(store.redis.lrange("alerts", 0, -1))]
-
-
-def test_alerts_are_published_kept_and_stored_for_good(store: Store, listening: Any) -> None:
-    begin(store, clock=at("2024-03-11 04:00:00.000"))
-    scanner("dear", "price > 2", alert_on="enter")
-    engine = engine_of(store)
-    engine.tick()
-    trades(store, ("A", 3.0), ("B", 1.0))
-    engine.tick()
-    engine.tick()
-    messages = heard(listening)
-    (alert,) = messages["alerts"]
-    assert messages["alerts:dear"] == [alert]
-    expected = {"rule": "dear", "kind": "enter", "symbol": "A", "at": OPEN, "price": 3.0}
-    assert {name: alert[name] for name in expected} == expected
-    assert (alert["row"]["symbol"], alert["row"]["trading_day"]) == ("A", "2024-03-11")
-    for key in ("alerts", "alerts:dear"):
-        assert msgspec.json.decode(snapshot(store, key) or b"") == [alert]
-        assert 0 < store.redis.pttl(key) <= 8 * 3_600_000
-    jobs.store_alerts()
-    assert list(Alert.objects.values_list("id", "symbol", "row__price")) == [(alert["id"], "A", 3.0)]
-    trades(store, ("B", 3.0), ("A", 1.0), t=OPEN + 1)
-    engine.tick()
-    assert [entry["symbol"] for entry in msgspec.json.decode(snapshot(store, "alerts", 1) or b"")] == ["B"]
-    assert snapshot(store, "alerts:nothing") is None
-
-
-def test_an_incomplete_day_gives_no_alerts(store: Store) -> None:
-    begin(store, clock=OPEN)
-    scanner("all", alert_on="enter")
-    engine = engine_of(store)
-    engine.tick()
-    trades(store, ("A", 3.0))
-    engine.tick()
-    assert (board(store, "all"), entered(store)) == (["A"], [])
-
-
-def test_a_price_level_of_the_database_is_followed(store: Store, django_user_model: Any) -> None:
-    begin(store, clock=at("2024-03-11 04:00:00.000"))
-    trades(store, ("A", 1.0))
-    engine = engine_of(store)
-    engine.tick()
-    user = django_user_model.objects.create(username="me")
-    level = PriceLevel.objects.create(user=user, symbol="A", price=2.0, direction="above", note="out")
-    engine.tick()
-    trades(store, ("A", 2.5), t=OPEN + 1)
-    engine.tick()
-    (alert,) = [msgspec.json.decode(raw) for raw in store.redis.lrange(f"alerts:level:{level.pk}", 0, -1)]
-    assert (alert["kind"], alert["symbol"], alert["at"], alert["note"]) == ("level", "A", OPEN + 1, "rose to 2: out")
-
-
-def test_engines_that_take_turns_lose_and_double_no_alert(store: Store) -> None:
-    begin(store, clock=at("2024-03-11 04:00:00.000"))
-    scanner("all", alert_on="enter", cooldown_s=0)
-    scanner("few", "price > 5", alert_on="leave", cooldown_s=0)
-    engines = [engine_of(store), engine_of(store)]
-    engines[0].tick()
-    symbols = [f"S{number:02d}" for number in range(20)]
-    for number, symbol in enumerate(symbols):
-        trades(store, (symbol, 1.0 + number), t=OPEN + number)
-        if number % 3 == 0:
-            # Whoever had the turn stands still for a while; some turns are taken over in the middle of nothing.
-            store.redis.delete(SCANS_LEASE)
-            engines.reverse()
-        ticked = [engine.tick() for engine in engines]
-        assert ticked == [True, False]
-    # One that is new knows nothing but what was published.
-    store.redis.delete(SCANS_LEASE)
-    trades(store, ("LAST", 1.0), t=OPEN + 100)
-    assert engine_of(store).tick()
-    assert entered(store) == [*symbols, "LAST"]
-    waiting = [msgspec.json.decode(raw)["id"] for raw in store.redis.lrange(ALERTS_OUTBOX, 0, -1)]
-    assert len(waiting) == len(set(waiting)) == 21
-    assert board(store, "few") == symbols[:4:-1]
-
-
-def test_a_tick_that_was_written_but_not_answered_is_not_written_again(store: Store) -> None:
-    begin(store, clock=at("2024-03-11 04:00:00.000"))
-    scanner("all", alert_on="enter", cooldown_s=0)
-    engine = engine_of(store)
-    engine.tick()
-    trades(store, ("A", 1.0))
-    # Another process with the same lease stands for the step that was done though its answer got lost.
-    twin = engine_of(store)
-    store.redis.delete(SCANS_LEASE)
-    assert twin.tick()
-    store.redis.delete(SCANS_LEASE)
-    assert not engine.tick()
-    assert engine.tick()
-    assert entered(store) == ["A"]
-
-
-def test_yesterdays_reference_data_are_not_shown_on_the_new_day(store: Store) -> None:
-    begin(store)
-    scanner("all")
-    state = ReferenceState("simulator:1", 20240311, 1, 1.0)
-    row = msgspec.msgpack.encode([4.0] * len(REFERENCE_COLUMNS) + ["Alpha", "XNAS"])
-    put_reference(store, state, {"A": row})
-    trades(store, ("A", 6.0))
-    engine = engine_of(store)
-
-    def shown() -> tuple[Any, ...]:
-        engine.tick()
-        (only,) = msgspec.json.decode(store.redis.get("scanners:all"))
-        return only["prev_day_close"], only["pct_change"], only["name"]
-
-    assert shown() == (4, 50, "Alpha")
-    trades(store, ("A", 8.0), t=at("2024-03-12 04:00:00.000"))
-    assert shown() == (None, None, "Alpha")
-    put_reference(store, msgspec.structs.replace(state, day=20240312), {"A": row})
-    assert shown() == (4, 100, "Alpha")
-
-
-def test_two_seconds_after_an_engines_last_tick_another_has_the_turn(store: Store) -> None:
-    begin(store)
-    scanner("all")
-    first, second = engine_of(store), engine_of(store)
-    trades(store, ("A", 1.0))
-    assert first.tick()
-    trades(store, ("B", 2.0))
-    wait_until(second.tick, 2.0, "the other engine's turn")
-    assert board(store, "all") == ["B", "A"]
-
-
-def test_an_engine_goes_on_where_a_killed_one_ended(store: Store, valkey: EmbeddedValkey, tmp_path: Path) -> None:
-    begin(store, clock=at("2024-03-11 04:00:00.000"))
-    env = environment(tmp_path, REDIS_URL=valkey.url)
-    symbols = [f"S{number:02d}" for number in range(8)]
-    other = Engine(store, rules=ticking_engine.rules)
-
-    def told(symbol: str) -> bool:
-        other.tick()
-        return symbol in entered(store)
-
-    with python("-m", ticking_engine.__name__, env=env, log=tmp_path / "log") as killed:
-        killed.wait_for("published")
-        for number, symbol in enumerate(symbols):
-            trades(store, (symbol, 1.0 + number), t=OPEN + number)
-            if number == 4:
-                # Between an event and its alert, or just after it.
-                killed.end(signal.SIGKILL)
-            wait_until(lambda symbol=symbol: told(symbol), what=f"the alert of {symbol}")  # type: ignore[misc]
-    assert entered(store) == symbols
-    assert board(store, "all") == symbols[::-1]

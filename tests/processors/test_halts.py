@@ -15,7 +15,7 @@ from processors.store import Store
 from processors.symbols.halts import LULD_PAUSE, Halt, halt_figures, halts_coverage, reason_text
 from processors.symbols.rows import row_of
 from project.embedded import EmbeddedValkey
-from tests.processors.feeding import Event, at, batch, begin, feed_in, quote, terms, trade
+from tests.processors.feeding import Event, at, batch, begin, feed_in, quote, soon, terms, trade
 
 OPEN = at("2024-03-11 09:30:00")
 MINUTE = 60_000
@@ -57,6 +57,7 @@ def test_bands_halt_and_resumption_are_kept_apart_in_any_order(store: Store) -> 
         assert row(store) == {
             "upper": 12.0,
             "lower": 10.0,
+            "bands_at": OPEN + 7 * MINUTE,
             "halted_at": OPEN + 9 * MINUTE,
             "resumed_at": OPEN + 7 * MINUTE,
             "reason": LULD_PAUSE,
@@ -87,6 +88,19 @@ def test_a_listed_halt_is_taken_up_and_ended_by_the_time_that_is_given_for_it(st
     }
 
 
+def test_a_resumption_that_is_withdrawn_is_none(store: Store) -> None:
+    begin(store)
+    feed_in(("halts", batch([listed(OPEN, resume_at=OPEN + 5 * MINUTE)])))
+    assert row(store)["resume_at"] == OPEN + 5 * MINUTE
+    feed_in(("halts", batch([listed(OPEN)], received_at=soon() + 1_000)))
+    assert row(store) == {"halted_at": OPEN, "reason": "News pending"}
+    # An earlier halt's stands.
+    feed_in(
+        ("halts", batch([listed(OPEN - 9 * MINUTE, symbol="DEF", resume_at=OPEN - MINUTE), listed(OPEN, symbol="DEF")]))
+    )
+    assert row(store, "DEF") == {"halted_at": OPEN, "reason": "News pending", "resumed_at": OPEN - MINUTE}
+
+
 def test_stream_and_list_tell_one_pause_together(store: Store) -> None:
     """A Nasdaq-listed name's pause is told by both; the list may round its times."""
     paused, reopened = OPEN + MINUTE + 126, OPEN + 6 * MINUTE + 140
@@ -106,7 +120,7 @@ def test_stream_and_list_tell_one_pause_together(store: Store) -> None:
 def test_bands_of_a_halt_are_no_bands(store: Store) -> None:
     begin(store)
     feed_in(("halts", batch([luld(OPEN, 11.0, 9.0), luld(OPEN + 1, 0, 0, q=2), luld(OPEN + 2, 5.0, 4.0, 17, q=3)])))
-    assert row(store) == {"upper": 11.0, "lower": 9.0, "halted_at": OPEN + 2, "reason": LULD_PAUSE}
+    assert row(store) == {"upper": 11.0, "lower": 9.0, "bands_at": OPEN, "halted_at": OPEN + 2, "reason": LULD_PAUSE}
 
 
 def test_what_is_asked_for_is_the_newest_event_of_each_type(store: Store, valkey: EmbeddedValkey) -> None:
@@ -184,6 +198,19 @@ def test_a_row_is_halted_until_the_markets_clock_says_otherwise(store: Store) ->
     assert (told["halted"], told["resumed_at"], told["resume_expected_at"]) == (True, None, resumes)
     told = at_clock(resumes)
     assert (told["halted"], told["resumed_at"], told["resume_expected_at"]) == (False, resumes, None)
+
+
+def test_an_earlier_days_bands_are_not_todays(store: Store) -> None:
+    begin(store)
+    tomorrow = OPEN + 24 * 60 * MINUTE
+    feed_in(("halts", batch([luld(OPEN, 11.0, 9.5)])), ("trades", batch([trade("ABC", tomorrow, 10.0)])))
+    found = row_of(store, "ABC")
+    assert found is not None
+    assert (found["luld_upper"], found["luld_lower"], found["luld_distance_pct"]) == (None, None, None)
+    feed_in(("halts", batch([luld(tomorrow, 11.0, 9.5, q=2)], seq=9)))
+    found = row_of(store, "ABC")
+    assert found is not None
+    assert (found["luld_upper"], found["luld_lower"], found["luld_distance_pct"]) == (11.0, 9.5, 5.0)
 
 
 def test_nothing_is_known_of_a_symbol_without_events() -> None:

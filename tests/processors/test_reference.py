@@ -118,6 +118,19 @@ def test_another_run_of_the_real_market_costs_no_call_and_a_simulators_data_is_i
     assert len(vendor.asked) == 2 * calls
 
 
+def test_from_the_second_day_on_older_sessions_are_there_and_nothing_is_said_to_be_missing(
+    store: Store, vendor: VendorServer
+) -> None:
+    begin_live(store, "2024-03-11 08:00:00.000")
+    refresh(store, vendor.url, "key")
+    days = len(vendor.dates())
+    feed_in(("trades", batch([trade("ABC", at("2024-03-12 04:00:00.000"), 12.0)], source="live:stocks:1")))
+    refresh(store, vendor.url, "key")
+    assert vendor.dates()[days:] == ["2024-03-11"]
+    # A recording takes reference data only once they are settled.
+    assert (state(store).day, state(store).missing, state(store).settled) == (20240312, {}, True)
+
+
 def test_what_a_recording_learns_as_it_is_played_is_asked_for_again(store: Store, vendor: VendorServer) -> None:
     source = begin(store, "recording:1", clock=at("2024-03-12 08:00:00.000"))
     refresh(store, vendor.url, "key")
@@ -235,6 +248,17 @@ def test_a_new_symbol_is_asked_for_when_it_trades_and_one_that_nobody_knows_but_
     assert store.redis.hget(REFERENCE, "ZZNO") is None
     assert store.changes_since(version).reference == {b"NEW"}
     assert refresh(store, vendor.url, "key") == 0
+
+
+def test_while_new_symbols_cannot_be_loaded_no_call_is_wasted_on_them(store: Store, vendor: VendorServer) -> None:
+    begin_live(store)
+    refresh(store, vendor.url, "key")
+    vendor.failures[f"{TICKERS}/"] = (500, {})
+    feed_in(("trades", batch([trade("NEW", at("2024-03-12 09:00:00.000"), 10.0)], source="live:stocks:1")))
+    calls = len(vendor.asked)
+    for _ in range(3):
+        refresh(store, vendor.url, "key")
+    assert [path.partition("?")[0] for path in vendor.asked[calls:]] == [FLOAT, RATIOS, f"{TICKERS}/NEW"]
 
 
 def test_figures_of_a_source_that_is_over_are_nobodys(store: Store) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -14,6 +15,9 @@ from listener.simulator.subscriptions import Subscription
 from listener.simulator.wire import encode
 from processors import parts
 from processors.bars import bars_of, minute_bars, named, read_days
+from processors.reference import Kind, ReferenceState
+from processors.reference.state import put_reference
+from processors.seeding import rest_bars
 from processors.seeding import seed as seeding
 from processors.seeding.backfill import backfill
 from processors.seeding.coverage import Gap, coverage, write_gaps
@@ -85,9 +89,7 @@ def bars(store: Store) -> dict[str, list[dict[str, Any]]]:
     return {symbol: [bar for bar in of_one if bar["open"] is not None] for symbol, of_one in found.items()}
 
 
-def assert_same(
-    store: Store, market: SimulatedMarket, whole: Any, whole_bars: Any, gap: tuple[int, int] = (0, 0)
-) -> None:
+def assert_same(store: Store, market: SimulatedMarket, whole: Any, whole_bars: Any) -> None:
     filled, filled_bars = rows(store), bars(store)
     assert filled.keys() == whole.keys()
     for symbol, row in whole.items():
@@ -98,10 +100,8 @@ def assert_same(
         assert own <= known <= traded, symbol
         assert {name: filled[symbol][name] for name in _FIELDS} == {name: row[name] for name in _FIELDS}, symbol
 
-    # Of a minute that was seen in part the close is the feed's own, whatever that saw of it.
     def priced(bar: dict[str, Any]) -> list[Any]:
-        in_part = bar["start_timestamp"] < gap[1] and bar["end_timestamp"] > gap[0]
-        return [bar[name] for name in ("start_timestamp", "open", "high", "low", *(() if in_part else ("close",)))]
+        return [bar[name] for name in ("start_timestamp", "open", "high", "low", "close")]
 
     for symbol, expected in whole_bars.items():
         found = filled_bars[symbol]
@@ -136,7 +136,7 @@ async def test_a_late_start_ends_with_the_table_of_one_that_saw_the_whole_day(st
     assert not any(row["complete"] for row in rows(store).values())
     async with rest(market) as base:
         await seed_whole(store, base)
-    assert_same(store, market, whole, whole_bars, (0, late))
+    assert_same(store, market, whole, whole_bars)
     # Who did not trade is known to be complete before the first print.
     assert coverage(store, source, session_at(late)[0])[1] == set(symbols)
 
@@ -157,7 +157,7 @@ async def test_a_gap_over_the_open_is_filled_up_and_only_those_who_traded_in_it_
     assert not any(row["complete"] for row in rows(store).values())
     async with rest(market) as base:
         await seed_whole(store, base)
-    assert_same(store, market, whole, whole_bars, (gap.start, gap.end))
+    assert_same(store, market, whole, whole_bars)
 
 
 async def test_a_lost_cache_is_filled_up_from_the_days_start(store: Store) -> None:
@@ -172,7 +172,7 @@ async def test_a_lost_cache_is_filled_up_from_the_days_start(store: Store) -> No
         write_gaps(store, source.id, lost)
         see(source, frames, lost)
         await seed_whole(store, base)
-        assert_same(store, market, whole, whole_bars, (0, lost[0].end))
+        assert_same(store, market, whole, whole_bars)
         # Everything goes, with what was filled up.
         store.redis.flushall()
         source, lost = begin(store, "simulator:again", clock=start), [Gap(0, start + 110_000)]
@@ -180,7 +180,7 @@ async def test_a_lost_cache_is_filled_up_from_the_days_start(store: Store) -> No
         see(source, frames, lost)
         assert coverage(store, source, session_at(start)[0]) == (False, frozenset())
         await seed_whole(store, base)
-        assert_same(store, market, whole, whole_bars, (0, lost[0].end))
+        assert_same(store, market, whole, whole_bars)
 
 
 class Vendor:
@@ -195,6 +195,7 @@ class Vendor:
     def __init__(self, symbols: int) -> None:
         self.answers, self.status = 10**9, 500
         self.asked: list[str] = []
+        self.until: dict[str, int] = {}
         self.symbols = [f"S{number:03}" for number in range(symbols)]
         self.at = at("2024-03-11 12:00:00.000")
         self.printed = dict.fromkeys(self.symbols, self.at + 30_000)
@@ -208,7 +209,9 @@ class Vendor:
         return web.json_response({"tickers": rows})
 
     async def minutes(self, request: web.Request) -> web.Response:
-        self.asked.append(request.match_info["symbol"])
+        symbol = request.match_info["symbol"]
+        self.asked.append(symbol)
+        self.until[symbol] = int(request.path.rpartition("/")[2]) + 1
         if len(self.asked) > self.answers:
             return web.Response(status=self.status, headers={"Retry-After": "1"})
         return web.json_response({"results": [self.bar]})
@@ -266,6 +269,29 @@ async def test_when_rest_fails_half_way_the_rest_is_complete_later(store: Store,
         )
 
 
+async def test_while_the_vendor_counts_calls_reference_data_comes_first(store: Store) -> None:
+    async with vendor_of(3) as (vendor, base):
+        source = late(store, vendor)
+        limited = ReferenceState(source.id, 20240312, 0, 0.0, {"previous_day": Kind()}, waits_until=1.0)
+        put_reference(store, limited, {})
+        assert await asyncio.to_thread(seed, store, base, KEY) is None
+        assert vendor.asked == []
+        put_reference(store, msgspec.structs.replace(limited, kinds={"previous_day": Kind(problem="404 none")}), {})
+        await seed_whole(store, base)
+
+
+async def test_a_slow_pace_is_kept_from_one_run_to_the_next(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with vendor_of(3) as (vendor, base):
+        source = late(store, vendor)
+        # As of a vendor that is not on this machine, and lets five calls a minute through.
+        monkeypatch.setattr(rest_bars, "seconds_apart", lambda _: 12.0)
+        monkeypatch.setattr(seeding, "seconds_apart", lambda _: 12.0)
+        assert await asyncio.to_thread(seed, store, base, KEY) == 2
+        assert await asyncio.to_thread(seed, store, base, KEY) is None
+        assert len(vendor.asked) == 1
+        assert 11_000 < store.redis.pttl(rest_key(source.id)) <= 12_000
+
+
 async def test_nothing_is_asked_for_while_the_gap_is_open_and_a_minute_only_when_it_is_over(store: Store) -> None:
     async with vendor_of(3) as (vendor, base):
         source = begin(store, clock=vendor.at + 70_000)
@@ -274,6 +300,8 @@ async def test_nothing_is_asked_for_while_the_gap_is_open_and_a_minute_only_when
         feed_in(("trades", batch([trade("S000", vendor.at + 75_000, 5.0)], source.id)))
         assert await asyncio.to_thread(seed, store, base, KEY) == 1
         assert sorted(vendor.asked) == ["S001", "S002"]
+        # The minute that the source began in is asked for when it is over.
+        assert vendor.until == dict.fromkeys(("S001", "S002"), vendor.at + MINUTE)
         assert coverage(store, source, day)[1] == {"S001", "S002"}
         row = row_of(store, "S000")
         assert row is not None
@@ -281,6 +309,7 @@ async def test_nothing_is_asked_for_while_the_gap_is_open_and_a_minute_only_when
         feed_in(("trades", batch([trade("S000", vendor.at + 2 * MINUTE, 5.0)], source.id)))
         await seed_whole(store, base)
         assert vendor.asked[2:] == ["S000"]
+        assert vendor.until["S000"] == vendor.at + 2 * MINUTE
         feed_in(("trades", batch([trade("S000", vendor.at + 5 * MINUTE, 5.0)], source.id)))
         write_gaps(store, source.id, [Gap(vendor.at + 200_000)])
         assert await asyncio.to_thread(seed, store, base, KEY) is None

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import date
 from io import StringIO
 
+import msgspec
 import numpy as np
 import pytest
 from channels.db import database_sync_to_async
@@ -11,13 +13,16 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from processors.models import VolumeProfileDay
+from processors.reference import refresh
+from processors.reference.cache import known_splits
 from processors.seeding.coverage import Gap, seeded_key, seeded_version_key, write_gaps
-from processors.seeding.volume_history import backfill_profile, record
+from processors.seeding.volume_history import backfill_profile, publish, record
 from processors.seeding.volume_profile import MinuteVolumes, default_profile, load_profile, profile_of
 from processors.sessions import trading_day
-from processors.store import Store
+from processors.store import LISTENER_STATE, Store
 from tests.listener.market_server import KEY, market_at, serving
-from tests.processors.feeding import at, bar, batch, begin, feed_in
+from tests.processors.feeding import at, bar, batch, begin, feed_in, trade
+from tests.processors.vendor_server import SPLITS, VendorServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,6 +55,31 @@ def test_a_day_is_recorded_when_it_is_over_and_is_part_of_the_next_days_mean(sto
     assert default_profile(store) is default_profile(store)
 
 
+def test_what_was_recorded_before_a_split_is_told_in_todays_shares(store: Store, vendor: VendorServer) -> None:
+    source = begin(store, clock=at("2024-03-11 04:00:00.000"))
+    last = at("2024-03-11 19:59:58.000")
+    names = ("REV", "FWD", "OLD")
+    feed_in(("aggregate", batch([bar(symbol, last, 5, 5, 5, 5, 1_000) for symbol in names], source.id)))
+    assert record(store, vendor.url) == 3
+    feed_in(("trades", batch([trade("REV", at("2024-03-12 04:00:00.000"), 50.0)], source.id)))
+    record(store, vendor.url)
+    before = load_profile(store, "simulator")
+    assert before is not None
+    assert before.at(names, 959).tolist() == [1_000, 1_000, 1_000]
+    # They may be announced when the profile is there already.
+    vendor.tables[SPLITS] = [
+        {"ticker": "REV", "execution_date": "2024-03-12", "split_from": 10, "split_to": 1},
+        {"ticker": "FWD", "execution_date": "2024-03-12", "split_from": 1, "split_to": 4},
+        {"ticker": "OLD", "execution_date": "2024-03-11", "split_from": 1, "split_to": 4},
+    ]
+    refresh(store, vendor.url, "key")
+    record(store, vendor.url)
+    profile = load_profile(store, "simulator")
+    assert profile is not None
+    assert profile.at(names, 959).tolist() == [100, 4_000, 1_000]
+    assert not publish(store, "simulator", 20240312, known_splits(store, source, vendor.url, date(2024, 3, 12)))
+
+
 def test_symbols_that_were_not_seen_whole_are_left_out(store: Store) -> None:
     source = begin(store, clock=at("2024-03-11 04:00:00.000"))
     last = at("2024-03-11 19:59:58.000")
@@ -74,11 +104,11 @@ async def test_past_days_are_loaded_over_rest(store: Store) -> None:
     assert len(kept) == 3
     days = [await database_sync_to_async(recorded)("live", number) for number in sorted(kept)]
     for number, day in zip(sorted(kept), days, strict=True):
-        date = trading_day(last.date.replace(year=number // 10_000, month=number // 100 % 100, day=number % 100))
-        assert date is not None
+        then = trading_day(last.date.replace(year=number // 10_000, month=number // 100 % 100, day=number % 100))
+        assert then is not None
         for symbol, shares in day.items():
-            minutes = market.reference.minutes(symbol, date.date, True)
-            starts = ((minutes.start - date.start) // 60_000).tolist()
+            minutes = market.reference.minutes(symbol, then.date, False)
+            starts = ((minutes.start - then.start) // 60_000).tolist()
             assert shares == dict(zip(starts, minutes.volume.tolist(), strict=True))
     rows = await database_sync_to_async(list)(VolumeProfileDay.objects.values_list("volumes", flat=True))
     means = profile_of(MinuteVolumes.unpack(bytes(packed)) for packed in rows).at(symbols, 959)
@@ -101,3 +131,10 @@ async def test_the_command_loads_the_most_active_symbols_or_says_what_is_missing
     assert [line.partition(": ")[2] for line in out.getvalue().splitlines()] == ["3 symbols", "3 symbols"]
     with pytest.raises(CommandError, match="does not tell the most active symbols"):
         await command("backfill_profile")
+    # Where the listener reads goes before the environment: a simulator may have had to take another port.
+    async with serving(market) as address:
+        settings.MASSIVE_REST_URL = ""
+        settings.MASSIVE_SECURE = False
+        store.redis.set(LISTENER_STATE, msgspec.json.encode({"feed": address}))
+        await command("backfill_profile", "--days", "1", "--most-active", "2", stdout=(found := StringIO()))
+    assert found.getvalue().endswith(": 2 symbols\n")

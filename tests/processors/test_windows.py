@@ -80,14 +80,16 @@ class Fed:
 def expected(own: dict[int, Bar], rest: dict[int, Bar], clock: int) -> dict[str, float | None]:
     """The same from the contract's text: all bars, one after the other."""
     covered = {start // MINUTE for start in own}
-    bars = sorted([*own.values(), *(each for each in rest.values() if each[0] // MINUTE not in covered)])
+    bars = [*own.values(), *(each for each in rest.values() if each[0] // MINUTE not in covered)]
+    priced = [*own.values(), *rest.values()]
     now = clock // BUCKET
 
     def volume(first: int, last: int) -> float:
         return sum(each[5] for each in bars if first <= (each[1] - 1) // BUCKET <= last)
 
     def close(ago: int) -> float | None:
-        found = [each for each in bars if (each[1] - 1) // BUCKET <= now - 12 * ago]
+        # Of bars that end together REST's is the last.
+        found = [each for each in reversed(priced) if (each[1] - 1) // BUCKET <= now - 12 * ago]
         return max(found, key=lambda each: each[1])[4] if found else None
 
     result: dict[str, float | None] = {
@@ -108,7 +110,8 @@ def _expected_minutes(own: dict[int, Bar], rest: dict[int, Bar], clock: int) -> 
     side = 0
     for minute in sorted({start // MINUTE for start in (*own, *rest)}):
         mine = sorted(each for start, each in own.items() if start // MINUTE == minute)
-        both = [*mine, *(each for start, each in rest.items() if start // MINUTE == minute)]
+        told = [each for start, each in rest.items() if start // MINUTE == minute]
+        both = [*mine, *told]
         start, high, low = minute * MINUTE, max(each[2] for each in both), min(each[3] for each in both)
         session = day.session_index(start)
         if session in extremes:
@@ -122,8 +125,10 @@ def _expected_minutes(own: dict[int, Bar], rest: dict[int, Bar], clock: int) -> 
             extremes[session] = (max(most, high), min(least, low))
         else:
             extremes[session] = (high, low)
-        if mine and start + MINUTE <= clock and not isnan(mine[-1][6]) and mine[-1][4] != mine[-1][6]:
-            now = 1 if mine[-1][4] > mine[-1][6] else -1
+        # REST's close and mean price where they tell a side, else those of the feed's last bar.
+        sided = [last for last in (*mine[-1:], *told) if not isnan(last[6]) and last[4] != last[6]]
+        if sided and start + MINUTE <= clock:
+            now = 1 if sided[-1][4] > sided[-1][6] else -1
             if side not in (0, now):
                 result["vwap_crossed_at"] = start + MINUTE
             side = now
@@ -211,6 +216,19 @@ def test_what_rest_fills_up_counts_where_no_own_bar_does_and_widens_where_one_do
     assert found == expected(fed.own[0], fed.rest[0], OPEN + 2 * MINUTE)
 
 
+def test_of_a_minute_that_the_feed_saw_in_part_rest_tells_the_close() -> None:
+    fed = Fed()
+    whole = {"length": float(MINUTE)}
+    fed.put(0, bar(OPEN, 5.0, day_vwap=4.0), bar(OPEN + MINUTE, 5.0, day_vwap=4.0))
+    fed.fill(0, bar(OPEN + MINUTE, 3.0, 700, day_vwap=4.0, **whole))
+    found = fed.at(OPEN + 3 * MINUTE)
+    assert (found["close_1m"], found["vwap_crossed_at"]) == (3.0, OPEN + 2 * MINUTE)
+    # A bar that comes late leaves it at that.
+    fed.put(0, bar(OPEN + MINUTE + SECOND, 5.5, day_vwap=4.0))
+    found = fed.at(OPEN + 3 * MINUTE)
+    assert (found["close_1m"], found["vwap_crossed_at"]) == (3.0, OPEN + 2 * MINUTE)
+
+
 def test_a_new_day_begins_with_nothing() -> None:
     fed = Fed()
     fed.put(0, bar(OPEN, 5.0), bar(OPEN + MINUTE, 6.0))
@@ -234,7 +252,7 @@ def _steps(draw: st.DrawFn) -> list[tuple[str, int, int, Bar]]:
         kind = draw(st.sampled_from(("own", "own", "own", "odd", "rest")))
         unit = MINUTE if kind == "rest" else SECOND
         start = (clock - late) // unit * unit + (500 if kind == "odd" else 0)
-        values = (high, low, close, float(draw(st.integers(0, 500))), nan if kind == "rest" else day_vwap)
+        values = (high, low, close, float(draw(st.integers(0, 500))), day_vwap)
         steps.append((kind, draw(st.integers(0, 1)), clock, (start, start + unit, *values)))
     return steps
 
@@ -256,7 +274,7 @@ def test_windows_equal_the_plain_computation_after_every_step(steps: list[tuple[
         assert fresh.at(clock, of) == expected(fed.own.get(of, {}), fed.rest.get(of, {}), clock)
 
 
-def _activity(*trades: tuple[int, float]) -> bytes:
+def _activity(*trades: tuple[int, float]) -> Any:
     """Kept activity after trades of one share: time and price in ten-thousandths."""
     slots = np.zeros(parts.FIVE_SECONDS + parts.MINUTES, parts.ACTIVITY)
     for t, notional in sorted(trades):
@@ -267,12 +285,12 @@ def _activity(*trades: tuple[int, float]) -> bytes:
                 slot = slots[first + t // unit % count]
             slot["trades"] += 1
             slot["notional"] += notional
-    return slots.tobytes()
+    return slots[None, :]
 
 
 def test_trades_count_in_their_windows_to_the_millisecond() -> None:
     activity = TradeActivity()
-    activity.put([1], [_activity((OPEN, 50_000.0), (OPEN + 5_000, 20_000.0))])
+    activity.put(np.array([1]), _activity((OPEN, 50_000.0), (OPEN + 5_000, 20_000.0)))
     for clock, one, five, hour in (
         *((OPEN + 5_000, 2, 2, 2), (OPEN + 59_999, 2, 2, 2), (OPEN + 60_000, 1, 2, 2), (OPEN + 65_000, 0, 2, 2)),
         *((OPEN + 299_999, 0, 2, 2), (OPEN + 300_000, 0, 1, 2), (OPEN + 60 * MINUTE - 1, 0, 0, 2)),
@@ -286,8 +304,8 @@ def test_trades_count_in_their_windows_to_the_millisecond() -> None:
 
 def test_notional_is_in_dollars_and_kept_slots_of_long_ago_do_not_count() -> None:
     activity = TradeActivity()
-    activity.put([1], [_activity((OPEN, 50_000.0))])
-    activity.put([0], [_activity((OPEN - 400_000, 70_000.0))])
+    activity.put(np.array([1]), _activity((OPEN, 50_000.0)))
+    activity.put(np.array([0]), _activity((OPEN - 400_000, 70_000.0)))
     # A clock before the newest slots: these do not count yet.
     assert activity.at(OPEN - MINUTE, 2)["notional_1m"].tolist() == [0, 0]
     assert activity.at(OPEN, 2)["notional_5m"].tolist() == [0, 5]

@@ -3,6 +3,7 @@
 from argparse import ArgumentTypeError
 from typing import Any
 
+import msgspec
 import redis
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
@@ -13,7 +14,7 @@ from processors.reference.vendor import VendorError
 from processors.seeding.seed import most_active
 from processors.seeding.volume_history import MEAN_DAYS, backfill_profile
 from processors.sessions import previous_trading_day
-from processors.store import default_store
+from processors.store import LISTENER_STATE, default_store
 
 
 def _count(most: int) -> Any:
@@ -37,7 +38,9 @@ class Command(BaseCommand):
         store = default_store()
         try:
             source = store.source()
-            address = read_wish(None).address
+            report = store.redis.get(LISTENER_STATE)
+            # Where the listener reads: a feed of our own may have had to take another port.
+            address = read_wish(msgspec.json.decode(report)["feed"] if report else None).address
         except redis.RedisError as error:
             raise CommandError(
                 f"The cache cannot be reached ({error}). Start the system with `manage.py up`."
