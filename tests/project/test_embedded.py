@@ -23,7 +23,7 @@ def test_valkey_on_a_socket_is_private_and_bounded(tmp_path: Path) -> None:
         assert socket.stat().st_mode & 0o777 == 0o700
         assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
         assert settings["port"] == "0"
-        assert settings["maxmemory"] == str(1 << 30)
+        assert settings["maxmemory"] == str(1 << 31)
         assert settings["maxmemory-policy"] == "noeviction"
         assert (settings["appendonly"], settings["appendfsync"], settings["save"]) == ("yes", "everysec", "")
         assert "pubsub 67108864 33554432 60" in str(settings["client-output-buffer-limit"])
