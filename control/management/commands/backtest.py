@@ -60,7 +60,9 @@ class Command(BaseCommand):
         except (BacktestError, ServiceUnavailable) as error:
             raise CommandError(f"{str(error).rstrip('.')}.") from error
         except DatabaseError as error:
-            raise CommandError(f"The scanners cannot be read from the database: {error}.") from error
+            raise CommandError(
+                f"The scanners cannot be read from the database ({error}): run `manage.py migrate`, or start `up` once."
+            ) from error
         if options["json"]:
             self.stdout.write(msgspec.json.encode(result).decode())
         else:
