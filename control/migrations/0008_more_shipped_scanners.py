@@ -111,9 +111,9 @@ _BOARDS: list[dict[str, Any]] = [
     {
         "slug": "small_cap_5_pillars",
         "name": "Small caps: five pillars",
-        "description": "At least four of five stand: price 2 to 20 dollars, float up to 20 million, up 10 %, five times the "
+        "description": "Up, and at least four of five stand: price 2 to 20 dollars, float up to 20 million, up 10 %, five times the "
         "usual volume, news within 24 hours.",
-        "where": f"(\n  {_PILLARS}\n) >= 4",
+        "where": f"pct_change > 0 AND (\n  {_PILLARS}\n) >= 4",
         # How many stand, and among equals the change.
         "order_by": f"1000000 * (\n  {_PILLARS}\n) + coalesce(pct_change, 0)",
         "columns": [

@@ -80,7 +80,7 @@ _BOARDS: dict[str, tuple[Callable[[Row], bool], Callable[[Row], float | None], i
         50,
     ),
     "small_cap_5_pillars": (
-        lambda row: pillars(row) >= 4,
+        lambda row: (row["pct_change"] or 0) > 0 and pillars(row) >= 4,
         lambda row: 1_000_000 * pillars(row) + (row["pct_change"] or 0),
         50,
     ),
