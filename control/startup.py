@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -106,10 +107,21 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def feed_port(preferred: int) -> int:
-    """`preferred` if it is free, so that others find the feed where they expect it, else any."""
-    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", preferred)):
-        return preferred
-    return free_port()
+    """`preferred` if it is free, so that others find the feed where they expect it, else any.
+
+    It is claimed for as long as this process lives: a second `up` that starts meanwhile, before anybody listens there,
+    takes another.
+    """
+    claim = os.open(
+        Path(tempfile.gettempdir()) / f"tapewatch-feed-{preferred}-{os.getuid()}", os.O_RDWR | os.O_CREAT, 0o600
+    )
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with socket.create_server(("127.0.0.1", preferred)):
+            return preferred
+    except OSError:
+        os.close(claim)
+        return free_port()
 
 
 def check_recording(path: Path) -> Path:
