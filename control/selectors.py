@@ -19,6 +19,7 @@ from processors.scanning.status import status_message
 from processors.store import Store
 from project import queues
 from project.queues import FEEDS
+from widgets.visitors.presence import Process, processes
 
 
 class FeedCrew(msgspec.Struct, frozen=True):
@@ -29,6 +30,28 @@ class FeedCrew(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.running} run, {self.wanted} wanted"
+
+
+class WebProcess(TypedDict):
+    """A web process in short.
+
+    Attributes:
+        name: Its host and process id.
+        sockets: How many are open at `/ws`.
+        subscriptions: Of all of them.
+        deliveries_per_s: Messages a second to them.
+        bytes_per_s: And their bytes.
+        dropped: Messages that were lost since it began, because clients do not read them.
+        behind_ms: How long the oldest message of the slowest client has waited.
+    """
+
+    name: str
+    sockets: int
+    subscriptions: int
+    deliveries_per_s: float
+    bytes_per_s: float
+    dropped: int
+    behind_ms: int
 
 
 class Stats(TypedDict):
@@ -42,6 +65,7 @@ class Stats(TypedDict):
         buffer_bytes: What waits in the listener.
         queues: Messages that wait, by queue; None where the broker cannot be asked.
         components: Each part's state in a word or two.
+        web: The web processes that are alive.
         unknown: The event types that nobody knows, each with a sample.
         malformed: Why events could not be used, each reason with a sample.
     """
@@ -53,6 +77,7 @@ class Stats(TypedDict):
     buffer_bytes: int
     queues: dict[str, int | None]
     components: dict[str, str]
+    web: list[WebProcess]
     unknown: list[UnknownType]
     malformed: list[Malformed]
 
@@ -69,6 +94,7 @@ def system_stats(store: Store) -> Stats:
     status = status_message(source, report, time() * 1_000) if source else None
     depths = queue_depths()
     crew = feed_crew(store.redis)
+    web = processes(store.redis)
     return Stats(
         source=source.id if source else None,
         feeds=accounts(store, source.id if source else "", settings.MESSAGE_TTL_MS),
@@ -81,7 +107,9 @@ def system_stats(store: Store) -> Stats:
             "broker": "unreachable" if all(value is None for value in depths.values()) else "ok",
             "cache": "ok",
             "feed workers": str(crew or "not kept by `up`"),
+            "web": _web_state(web),
         },
+        web=[_in_short(process) for process in web],
         unknown=unknown_types(store),
         malformed=malformed(store),
     )
@@ -110,6 +138,29 @@ def queue_depths() -> dict[str, int | None]:
     except (OperationalError, OSError, AMQPError):  # the last: a refused login
         return depths
     return depths
+
+
+def _web_state(web: list[Process]) -> str:
+    if not web:
+        return "no process reports"
+    sockets, deliveries = sum(process.sockets for process in web), sum(process.deliveries_per_s for process in web)
+    behind = max(process.behind_ms for process in web)
+    return (
+        f"{len(web)} {'process' if len(web) == 1 else 'processes'}, {sockets:,} sockets, "
+        f"{deliveries:,.0f} messages a second, the slowest client {behind:,} ms behind"
+    )
+
+
+def _in_short(process: Process) -> WebProcess:
+    return WebProcess(
+        name=process.name,
+        sockets=process.sockets,
+        subscriptions=process.subscriptions,
+        deliveries_per_s=process.deliveries_per_s,
+        bytes_per_s=process.bytes_per_s,
+        dropped=process.dropped,
+        behind_ms=process.behind_ms,
+    )
 
 
 def feed_crew(cache: "redis.Redis") -> FeedCrew | None:

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_GET, require_POST
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
-from control.models import Scanner
+from control.feed_patterns import allows
+from control.models import FeedGrant, Scanner
 from control.tokens import page_token as make_page_token
 from processors.fields import FIELDS
 from processors.store import connect
@@ -30,6 +31,8 @@ def _token(request: HttpRequest) -> str:
 @never_cache
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The dashboard for whoever is logged in, with the WebSocket's address and a token for its handshake."""
+    user_id = int(request.user.pk or 0)
+    patterns = FeedGrant.objects.patterns_of([user_id])[user_id]
     boards = (
         Scanner.objects.visible_to(request.user)
         .filter(enabled=True)
@@ -46,7 +49,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "admin_url": reverse("admin:index") if request.user.is_staff else None,
         "user": request.user.get_username(),
         "version": settings.VERSION,
-        "boards": list(boards),
+        "boards": [board for board in boards if allows(patterns, f"scanners:{board['slug']}")],
+        # So that the page says it, instead of staying empty.
+        "may_read_nothing": not patterns,
         "fields": {
             field.name: {"label": field.label, "unit": field.unit, "description": field.description} for field in FIELDS
         },

@@ -7,7 +7,7 @@ second is kept whole (`lua/rings.lua`), what is older as one bar a minute.
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, TypedDict, cast
 
 import msgspec
 import numpy as np
@@ -224,7 +224,24 @@ def minute_bars(by_kind: Mapping[str, Bars], minutes: int = 1) -> Bars:
     return bars if minutes == 1 else _by_time(bars, minutes)
 
 
-def bars_of(store: Store, symbol: str, resolution: str) -> list[dict[str, Any]]:
+class NamedBar(TypedDict):
+    """A bar over [start, end), epoch milliseconds, with the names that clients know; what is not known is None.
+
+    `vwap` is the bar's own; `trades` is how many prints it is made of, where bars come from prints.
+    """
+
+    start_timestamp: int
+    end_timestamp: int
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None
+    vwap: float | None
+    trades: float | None
+
+
+def bars_of(store: Store, symbol: str, resolution: str) -> list[NamedBar]:
     """A symbol's bars with the names that clients know, ascending: by the second the last half hour, else the day.
 
     Args:
@@ -250,12 +267,13 @@ def of_resolution(by_kind: Mapping[str, Bars], resolution: str) -> Bars:
 _NAMES: Final = ("open", "high", "low", "close", "volume", "vwap", "trades")
 
 
-def named(bars: Bars) -> list[dict[str, Any]]:
-    """Bars with the names that clients know; what is not known is None."""
+def named(bars: Bars) -> list[NamedBar]:
+    """Bars with the names that clients know."""
     times = {"start_timestamp": bars["start"].tolist(), "end_timestamp": bars["end"].tolist()}
     values = {name: [value if value == value else None for value in bars[name].tolist()] for name in _NAMES}
     columns = times | values
-    return [dict(zip(columns, bar, strict=True)) for bar in zip(*columns.values(), strict=True)]
+    rows = [dict(zip(columns, bar, strict=True)) for bar in zip(*columns.values(), strict=True)]
+    return cast("list[NamedBar]", rows)
 
 
 def put_minutes(store: Store, source_id: str, day_number: int, symbol: str, bars: Bars, figures: bytes = b"") -> bool:

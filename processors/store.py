@@ -37,10 +37,14 @@ ALERTS_OUTBOX: Final = "tw:alerts:outbox"
 # Whose the rules are: a user's number, or 0 for everyone's. Also a channel, which says
 # it before anything of such a rule is published.
 OWNERS: Final = "tw:rules:owners"
+# Prefix of the hashes of page tokens that were used; each stands for as long as its token would be good.
+SPENT: Final = "tw:spent:"
 LISTENER_LEASE: Final = "tw:lease:listener"
 LISTENER_STATE: Final = "tw:listener"
 # What `up` says of the feed workers it keeps, for a few seconds.
 FEED_CREW: Final = "tw:feed_crew"
+# The web processes, the score when each was last heard of; what each says of its sockets stands at `wds_process_key`.
+WDS_PROCESSES: Final = "tw:wds"
 SAMPLES: Final = "tw:samples"
 STATUS: Final = "status"
 # Members `SYM|id`, the score an article's time of publication.
@@ -93,6 +97,11 @@ def settled_key(source: str) -> str:
 def listener_accounts_key(source: str) -> str:
     """Hash of `run:feed:term` → events, counted by each listener run."""
     return f"tw:accounts:listener:{source}"
+
+
+def wds_process_key(name: str) -> str:
+    """What a web process says of its sockets, for a few seconds."""
+    return f"tw:wds:{name}"
 
 
 def connect(url: str | None = None, **options: Any) -> "redis.Redis":

@@ -1,4 +1,4 @@
-"""Massive's one-letter fields ↔ the long names that clients get (design, "Cache keys and channels")."""
+"""Massive's events under the long names that clients get (design, "Cache keys and channels")."""
 
 from datetime import datetime
 from typing import Annotated, Final
@@ -10,15 +10,132 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 _NULL: Final = msgspec.Raw(b"null")
 
 
+class Agg(msgspec.Struct):
+    """A bar over [start, end), epoch milliseconds; it is sent again when it is corrected."""
+
+    ev: str = msgspec.field(name="event_type")
+    sym: str = msgspec.field(name="symbol")
+    v: float = msgspec.field(name="volume")
+    av: float | None = msgspec.field(name="accumulated_volume")
+    op: float | None = msgspec.field(name="official_open_price")
+    vw: float | None = msgspec.field(name="vwap")
+    o: float = msgspec.field(name="open")
+    c: float = msgspec.field(name="close")
+    h: float = msgspec.field(name="high")
+    l: float = msgspec.field(name="low")  # noqa: E741 - Massive's name
+    a: float | None = msgspec.field(name="aggregate_vwap")
+    z: float | None = msgspec.field(name="average_size")
+    s: int = msgspec.field(name="start_timestamp")
+    e: int = msgspec.field(name="end_timestamp")
+    otc: bool | None = msgspec.field(name="otc")
+
+
+class Trade(msgspec.Struct):
+    """A print. Times are epoch milliseconds."""
+
+    ev: str = msgspec.field(name="event_type")
+    sym: str = msgspec.field(name="symbol")
+    x: int | None = msgspec.field(name="exchange")
+    i: str | None = msgspec.field(name="id")
+    z: int | None = msgspec.field(name="tape")
+    p: float = msgspec.field(name="price")
+    s: float | None = msgspec.field(name="size")
+    c: list[int] | None = msgspec.field(name="conditions")
+    t: int = msgspec.field(name="timestamp")
+    q: int | None = msgspec.field(name="sequence_number")
+    trfi: int | None = msgspec.field(name="trf_id")
+    trft: int | None = msgspec.field(name="trf_timestamp")
+
+
+class Quote(msgspec.Struct):
+    """A best bid and offer. `timestamp` is epoch milliseconds."""
+
+    ev: str = msgspec.field(name="event_type")
+    sym: str = msgspec.field(name="symbol")
+    bx: int | None = msgspec.field(name="bid_exchange_id")
+    bp: float | None = msgspec.field(name="bid_price")
+    bs: float | None = msgspec.field(name="bid_size")
+    ax: int | None = msgspec.field(name="ask_exchange_id")
+    ap: float | None = msgspec.field(name="ask_price")
+    as_: float | None = msgspec.field(name="ask_size")
+    c: int | None = msgspec.field(name="condition")
+    i: list[int] | None = msgspec.field(name="indicators")
+    t: int = msgspec.field(name="timestamp")
+    q: int | None = msgspec.field(name="sequence_number")
+    z: int | None = msgspec.field(name="tape")
+
+
+class Luld(msgspec.Struct):
+    """Price bands, halts and resumptions. `timestamp` is epoch nanoseconds."""
+
+    ev: str = msgspec.field(name="event_type")
+    T: str = msgspec.field(name="symbol")
+    h: float | None = msgspec.field(name="high_price")
+    l: float | None = msgspec.field(name="low_price")  # noqa: E741 - Massive's name
+    i: list[int] | None = msgspec.field(name="indicators")
+    z: int | None = msgspec.field(name="tape")
+    t: int = msgspec.field(name="timestamp")
+    q: int | None = msgspec.field(name="sequence_number")
+
+
+class Halt(msgspec.Struct):
+    """A halt on any exchange, as Nasdaq Trader lists it. Times are epoch milliseconds."""
+
+    ev: str = msgspec.field(name="event_type")
+    sym: str = msgspec.field(name="symbol")
+    reason: str | None
+    market: str | None
+    pause_price: float | None
+    resume_quote_at: int | None = msgspec.field(name="resume_quote_timestamp")
+    resume_at: int | None = msgspec.field(name="resume_timestamp")
+    t: int = msgspec.field(name="timestamp")
+
+
+class FairMarketValue(msgspec.Struct):
+    """A fair market value, as Massive computes it."""
+
+    ev: str = msgspec.field(name="event_type")
+    sym: str = msgspec.field(name="symbol")
+    fmv: float | None
+    t: int | None = msgspec.field(name="timestamp")
+
+
+class Value(msgspec.Struct):
+    """The value of an index or of a fund's holdings."""
+
+    ev: str = msgspec.field(name="event_type")
+    sym: str = msgspec.field(name="symbol")
+    val: float | None = msgspec.field(name="value")
+    t: int | None = msgspec.field(name="timestamp")
+
+
+class Imbalance(msgspec.Struct):
+    """An auction that is out of balance."""
+
+    ev: str = msgspec.field(name="event_type")
+    T: str = msgspec.field(name="symbol")
+    t: int | None = msgspec.field(name="timestamp")
+    at: int | None = msgspec.field(name="auction_time")
+    a: str | None = msgspec.field(name="auction_type")
+    i: int | None = msgspec.field(name="symbol_sequence")
+    x: int | None = msgspec.field(name="exchange_id")
+    o: float | None = msgspec.field(name="imbalance_quantity")
+    p: float | None = msgspec.field(name="paired_quantity")
+    b: float | None = msgspec.field(name="book_clearing_price")
+
+
 class LongNames:
-    """The long names of one kind of event: an event's values, as they came, under these.
+    """Gives events of one kind their long names; their values stay as they came.
 
     Args:
-        names: Long name by Massive's short one.
+        event: The kind: attributes are Massive's names (with `_` behind a word of Python's), encoded names the long.
     """
 
-    def __init__(self, names: dict[str, str]) -> None:
-        fields = [(long, msgspec.Raw, msgspec.field(name=short, default=_NULL)) for short, long in names.items()]
+    def __init__(self, event: type[msgspec.Struct]) -> None:
+        fields = [
+            (field.encode_name, msgspec.Raw, msgspec.field(name=field.name.rstrip("_"), default=_NULL))
+            for field in msgspec.structs.fields(event)
+        ]
         self._decode = msgspec.json.Decoder(msgspec.defstruct("Event", fields)).decode
 
     def of(self, raw: msgspec.Raw | bytes | str) -> bytes:
@@ -28,96 +145,11 @@ class LongNames:
 
 _encode = msgspec.json.Encoder().encode
 
-
-AGG: Final = LongNames(
-    {
-        "ev": "event_type",
-        "sym": "symbol",
-        "v": "volume",
-        "av": "accumulated_volume",
-        "op": "official_open_price",
-        "vw": "vwap",
-        "o": "open",
-        "c": "close",
-        "h": "high",
-        "l": "low",
-        "a": "aggregate_vwap",
-        "z": "average_size",
-        "s": "start_timestamp",
-        "e": "end_timestamp",
-        "otc": "otc",
-    }
-)
-TRADE: Final = LongNames(
-    {
-        "ev": "event_type",
-        "sym": "symbol",
-        "x": "exchange",
-        "i": "id",
-        "z": "tape",
-        "p": "price",
-        "s": "size",
-        "c": "conditions",
-        "t": "timestamp",
-        "q": "sequence_number",
-        "trfi": "trf_id",
-        "trft": "trf_timestamp",
-    }
-)
-QUOTE: Final = LongNames(
-    {
-        "ev": "event_type",
-        "sym": "symbol",
-        "bx": "bid_exchange_id",
-        "bp": "bid_price",
-        "bs": "bid_size",
-        "ax": "ask_exchange_id",
-        "ap": "ask_price",
-        "as": "ask_size",
-        "c": "condition",
-        "i": "indicators",
-        "t": "timestamp",
-        "q": "sequence_number",
-        "z": "tape",
-    }
-)
-LULD: Final = LongNames(
-    {
-        "ev": "event_type",
-        "T": "symbol",
-        "h": "high_price",
-        "l": "low_price",
-        "i": "indicators",
-        "z": "tape",
-        "t": "timestamp",
-        "q": "sequence_number",
-    }
-)
-HALT: Final = LongNames(
-    {
-        "ev": "event_type",
-        "sym": "symbol",
-        "reason": "reason",
-        "market": "market",
-        "pause_price": "pause_price",
-        "resume_quote_at": "resume_quote_timestamp",
-        "resume_at": "resume_timestamp",
-        "t": "timestamp",
-    }
-)
-FMV: Final = LongNames({"ev": "event_type", "sym": "symbol", "fmv": "fmv", "t": "timestamp"})
-VALUE: Final = LongNames({"ev": "event_type", "sym": "symbol", "val": "value", "t": "timestamp"})
-NOI: Final = LongNames(
-    {
-        "ev": "event_type",
-        "T": "symbol",
-        "t": "timestamp",
-        "at": "auction_time",
-        "a": "auction_type",
-        "i": "symbol_sequence",
-        "x": "exchange_id",
-        "o": "imbalance_quantity",
-        "p": "paired_quantity",
-        "b": "book_clearing_price",
-    }
-)
+AGG: Final = LongNames(Agg)
+TRADE: Final = LongNames(Trade)
+QUOTE: Final = LongNames(Quote)
+LULD: Final = LongNames(Luld)
+HALT: Final = LongNames(Halt)
+FMV: Final = LongNames(FairMarketValue)
+VALUE: Final = LongNames(Value)
+NOI: Final = LongNames(Imbalance)

@@ -2,119 +2,93 @@
 
 `python -m project.server [--host H] [--port P | --fd N]`. Several processes share one listening socket through `--fd`.
 
-Daphne hands what an application sends to Twisted's transport at once, however much of it still waits there: a client
-that never reads costs as much memory as is sent to it. Here a socket's protocol registers as the transport's producer,
-and a reply returns only when the transport has room again; who makes no room within `STALL_LIMIT_S` is cut off.
+A socket's own outlet (`widgets.sending.outlet`) goes past ASGI; an ASGI reply returns only when the transport has
+room again (`project.brake`).
 """
 
 # Daphne installs the asyncio reactor, and has to before anything else of Twisted is imported.
-from daphne.server import Server  # isort: skip
+from daphne.server import Server, twisted_loop  # isort: skip
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
-from collections import deque
 from typing import Any, Final
 
 from daphne.endpoints import build_endpoint_description_strings
-from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from daphne.ws_protocol import WebSocketFactory
+from django.conf import settings
+from twisted.internet.defer import Deferred
+
+from project import transport, turns
+from project.brake import BrakedProtocol
+from widgets.sending.outlet import EXTENSION
+from widgets.visitors import limits
 
 log = logging.getLogger(__name__)
 
-STALL_LIMIT_S: Final = 30.0
 # Clients send subscriptions and little else.
 MAX_MESSAGE_BYTES: Final = 64 * 1024
-# A client that sends faster than it is answered is cut off.
-MAX_UNANSWERED: Final = 1_000
-MAX_UNANSWERED_BYTES: Final = 1024 * 1024
-
-
-class BrakedProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne ships no types
-    """A WebSocket that knows whether its transport has room."""
-
-    _room: "asyncio.Event | None" = None
-    maxMessagePayloadSize: int  # noqa: N815 - autobahn's name
-
-    def onOpen(self) -> None:  # noqa: N802 - autobahn's name
-        """Take the transport's signals over from the HTTP channel that the socket began as."""
-        super().onOpen()
-        self._unanswered: deque[int] = deque()
-        self._unanswered_bytes = 0
-        self._room = asyncio.Event()
-        self._room.set()
-        self.transport.unregisterProducer()
-        self.transport.registerProducer(self, True)
-
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
-        """The transport has no room."""
-        if self._room is not None:
-            self._room.clear()
-
-    def resumeProducing(self) -> None:  # noqa: N802
-        """The transport has room again."""
-        if self._room is not None:
-            self._room.set()
-
-    def stopProducing(self) -> None:  # noqa: N802
-        """The transport is gone: whoever waits for room must not wait for ever."""
-        self.resumeProducing()
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 - autobahn's names
-        """Pass a message on, unless too many are unanswered."""
-        waiting = self.application_queue.qsize()
-        while len(self._unanswered) > waiting:
-            self._unanswered_bytes -= self._unanswered.popleft()
-        self._unanswered.append(len(payload))
-        self._unanswered_bytes += len(payload)
-        if waiting >= MAX_UNANSWERED or self._unanswered_bytes > MAX_UNANSWERED_BYTES:
-            log.warning("a client sends faster than it is answered; cut off")
-            self.transport.abortConnection()
-            return
-        super().onMessage(payload, isBinary)
-
-    def sendMessage(self, payload: bytes, isBinary: bool = False, **options: Any) -> None:  # noqa: N802, N803
-        """Send a message of any size, unless the closing handshake has begun."""
-        if self.state != self.STATE_OPEN:
-            return
-        # autobahn has one limit for both directions; ours is for what clients send.
-        limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
-        try:
-            super().sendMessage(payload, isBinary, **options)
-        finally:
-            self.maxMessagePayloadSize = limit
-
-    def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
-        """Let go of waiting replies."""
-        self.resumeProducing()
-        super().onClose(wasClean, code, reason)
-
-    async def drained(self) -> None:
-        """Wait until the transport has room; cut the client off when it makes none for too long."""
-        if self._room is None or self._room.is_set():
-            return
-        try:
-            await asyncio.wait_for(self._room.wait(), STALL_LIMIT_S)
-        except TimeoutError:
-            log.warning("a client has not read for %.0f s; cut off", STALL_LIMIT_S)
-            self.transport.abortConnection()
+# Everybody who was told to reconnect comes at once when a process ends.
+_BACKLOG: Final = 1_024
+# Within the time that `manage.py up` gives a process to end.
+_FAREWELL_S: Final = 2.0
 
 
 class BrakedServer(Server):  # type: ignore[misc]  # Daphne ships no types
-    """Daphne's server, whose replies wait for the drain."""
+    """Daphne's server, whose replies wait for the drain, and which says goodbye."""
 
     def run(self) -> None:
         """Serve until stopped."""
+        transport.install()
+        self._ports: list[Any] = []
         # Daphne makes its own factory in `run`, so the protocol is exchanged on the class that it makes it from.
         WebSocketFactory.protocol = BrakedProtocol
         super().run()
+
+    def listen_success(self, port: Any) -> None:
+        """Remember what to stop."""
+        self._ports.append(port)
+        super().listen_success(port)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Offer the application the socket's outlet."""
+        if isinstance(protocol, BrakedProtocol):
+            scope["extensions"] = {EXTENSION: protocol}
+        return super().create_application(protocol, scope)
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Hand a reply to the transport and wait for room."""
         await super().handle_reply(protocol, message)
         if isinstance(protocol, BrakedProtocol):
             await protocol.drained()
+
+    def kill_all_applications(self) -> Any:
+        """End: take no more connections, tell the clients, then end what still runs."""
+        return Deferred.fromFuture(asyncio.ensure_future(self._end()))
+
+    async def _end(self) -> None:
+        from widgets.fanout.hub import hub
+        from widgets.visitors.presence import presence
+
+        for port in self._ports:
+            port.stopListening()
+        try:
+            await hub.farewell(_FAREWELL_S)
+        except Exception:
+            log.exception("the clients could not be told that the server ends")
+        await presence.leave()
+        # A request of which only a part has come has no application yet.
+        running = [
+            details["application_instance"]
+            for details in self.connections.values()
+            if "application_instance" in details
+        ]
+        for application in running:
+            application.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 def serve(host: str | None, port: int | None, descriptor: int | None) -> None:
@@ -124,10 +98,19 @@ def serve(host: str | None, port: int | None, descriptor: int | None) -> None:
         SystemExit: It cannot listen there; Daphne has logged why.
     """
     from project.asgi import application
+    from widgets.visitors.presence import presence
+    from widgets.visitors.sockets import sockets
 
+    sockets.fit(limits.raise_open_files())
+    if descriptor is not None:
+        # Others listen there too.
+        turns.install()
+    # As soon as the loop runs; a process that nobody has connected to is seen too.
+    twisted_loop.call_soon(presence.start)
+    endpoints = build_endpoint_description_strings(host=host, port=port, file_descriptor=descriptor)
     server = BrakedServer(
         application,
-        endpoints=build_endpoint_description_strings(host=host, port=port, file_descriptor=descriptor),
+        endpoints=[f"{endpoint}:backlog={_BACKLOG}" if descriptor is None else endpoint for endpoint in endpoints],
         websocket_max_message_size=MAX_MESSAGE_BYTES,
         websocket_max_frame_size=MAX_MESSAGE_BYTES,
         # Sockets live as long as their login; the consumer ends them.
@@ -135,6 +118,9 @@ def serve(host: str | None, port: int | None, descriptor: int | None) -> None:
         proxy_forwarded_address_header=None,
         server_name="tapewatch",
     )
+    # What is loaded by now stays: the collector need not look at it each time that it looks for old rubbish.
+    gc.collect()
+    gc.freeze()
     server.run()
     if server.abort_start:
         sys.exit("Nothing is served: stop what uses the address, or choose another with --host and --port.")
@@ -150,7 +136,6 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
     import django
-    from django.conf import settings
     from django.core.checks import Error, run_checks
 
     django.setup()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.urls import reverse_lazy
 
 from project import env
 from project.logs import logging_config
@@ -93,6 +94,23 @@ SECRET_KEY = env.secret_key("SECRET_KEY")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 WDS_URL = env.url("WDS_URL", "", ("ws", "wss"), "wss://scanner.example.com/ws")
+# What one process bears, and how much of it one person, one address and one socket may take; see
+# widgets/visitors/limits.py.
+WDS_SOCKETS = env.integer("WDS_SOCKETS", 10_000, 1, 1_000_000)
+WDS_SOCKETS_PER_USER = env.integer("WDS_SOCKETS_PER_USER", 100, 1, 1_000_000)
+WDS_SOCKETS_PER_ADDRESS = env.integer("WDS_SOCKETS_PER_ADDRESS", 1_000, 1, 1_000_000)
+WDS_SUBSCRIPTIONS_PER_SOCKET = env.integer("WDS_SUBSCRIPTIONS_PER_SOCKET", 1_000, 1, 100_000)
+WDS_REQUESTS_PER_SECOND = env.integer("WDS_REQUESTS_PER_SECOND", 100, 1, 100_000)
+# A page that comes back subscribes to all of its feeds at once.
+WDS_REQUESTS_BURST = 20 * WDS_REQUESTS_PER_SECOND
+WDS_BACKLOG_MB = env.integer("WDS_BACKLOG_MB", 8, 1, 1_024)
+WDS_STALL_SECONDS = env.integer("WDS_STALL_SECONDS", 30, 1, 3_600)
+WDS_AUTH_SECONDS = env.integer("WDS_AUTH_SECONDS", 10, 1, 3_600)
+# How many proxies stand before us: whose entry of X-Forwarded-For, counted from the right, is the client. None: the
+# header is anybody's word, and is not read.
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, 0, 10)
+# Logins and calls of the API that are tried too often are counted by the same address.
+ALLAUTH_TRUSTED_PROXY_COUNT = NINJA_NUM_PROXIES = TRUSTED_PROXIES
 # Behind a proxy that speaks TLS for us, cookies and redirects are for https alone.
 HTTPS = env.flag("HTTPS", default=False)
 ROOT_URLCONF = "project.urls"
@@ -202,7 +220,15 @@ if EMAIL_URL:
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
-UNFOLD = {"SITE_TITLE": "Tapewatch", "SITE_HEADER": "Tapewatch", "SITE_URL": "/"}
+UNFOLD = {
+    "SITE_TITLE": "Tapewatch",
+    "SITE_HEADER": "Tapewatch",
+    "SITE_URL": "/",
+    "SITE_DROPDOWN": [
+        {"icon": "monitoring", "title": "Dashboard", "link": reverse_lazy("dashboard")},
+        {"icon": "lan", "title": "Who is connected", "link": reverse_lazy("who_is_connected")},
+    ],
+}
 
 # Times are kept in UTC and shown in New York's, the market's own.
 USE_TZ = True

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from control import views
+from control.admin import sockets
 from control.api import api
 
 # The admin's own login knows no limit to guessing.
@@ -15,6 +16,7 @@ urlpatterns = [
     path("session/token", views.page_token, name="page_token"),
     path("api/v1/", api.urls),
     path("accounts/", include("allauth.account.urls")),
+    path("admin/connected/", admin.site.admin_view(sockets.who_is_connected_page), name="who_is_connected"),
     path("admin/", admin.site.urls),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),

@@ -73,7 +73,9 @@ class Part:
 
 
 @contextmanager
-def running(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Iterator[Part]:
+def running(
+    command: Sequence[str], *, env: Mapping[str, str], log: Path, pass_fds: Sequence[int] = ()
+) -> Iterator[Part]:
     """Run a command in the project's folder; afterwards nothing of it is left."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -84,6 +86,7 @@ def running(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Ite
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
     try:
         yield Part(process, log)

@@ -1,32 +1,36 @@
-"""`/ws`: one consumer a socket. It reads requests in order; a task of its own sends what waits in the outbox."""
+"""`/ws`: one consumer a socket. It reads requests in order; what the feeds bring goes past it, from hub to outbox."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import redis
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
 
-from processors.snapshots import snapshot
+from processors.snapshots import TooManyFeeds, read
 from processors.store import default_store
-from widgets import access, protocol
-from widgets.hub import Member, hub
-from widgets.outbox import Subscription, conflates
-from widgets.ownership import EVERYONE, owner_by_cache
+from widgets import protocol
+from widgets.fanout.hub import Member, hub
 from widgets.protocol import ProtocolError, Request
+from widgets.sending.outbox import Subscription
+from widgets.sending.outlet import outlet_of
+from widgets.visitors import limits
+from widgets.visitors.access import Grant
+from widgets.visitors.limits import NOT_AUTHORISED, TOO_MANY, TooMany
+from widgets.visitors.logins import logins
+from widgets.visitors.origins import client_address, same_origin
+from widgets.visitors.ownership import owner_of
+from widgets.visitors.sockets import Seat, sockets
+from widgets.visitors.standing import watch
 
 log = logging.getLogger(__name__)
 
-NOT_AUTHORISED: Final = 4401
-_BROKEN: Final = 1011
-AUTH_TIMEOUT_S: Final = 10.0
-_STANDS_EVERY_S: Final = 5.0
-_MOST_SUBSCRIPTIONS: Final = 1_000
+_NO_CACHE: Final = "The cache cannot be reached at the moment. Try again."
+_NO_DATABASE: Final = "The database cannot be reached at the moment. Try again."
 
 
 class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ships no types
@@ -34,187 +38,188 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one socket; however that ends, leave nothing of it behind."""
-        self._grant: access.Grant | None = None
-        self._authorised = asyncio.Event()
-        self._member = Member(EVERYONE)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._grant: Grant | None = None
+        self._ended = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._member = Member(outlet_of(scope, send), self._end)
+        self._seat = Seat(client_address(scope), self._member)
+        self._bucket = limits.requests_bucket()
+        self._patience: asyncio.TimerHandle | None = None
         try:
             await super().__call__(scope, receive, send)
         finally:
+            self._be_patient()
+            watch.remove(self._rights_changed)
+            hub.leave(self._member)
+            sockets.leave(self._seat)
             for task in self._tasks:
                 task.cancel()
-            await hub.leave(self._member)
 
     async def connect(self) -> None:
         """Accept first, so that close codes reach the client; then see who it is."""
         await self.accept()
+        if hub.ending:
+            self._end(limits.RESTART, "restart")
+            return
+        try:
+            sockets.enter(self._seat)
+        except TooMany as much:
+            self._end(much.code, much.reason)
+            return
+        hub.enter(self._member)
         user = self.scope.get("user")
-        if user is not None and user.is_authenticated and _same_origin(self.scope):
+        if user is not None and user.is_authenticated and same_origin(self.scope):
             session_key = self.scope["session"].session_key or ""
-            grant = await database_sync_to_async(access.grant_for_login)(user, session_key)
+            grant = await logins.by_session(user.pk, session_key)
             if grant is not None:
                 self._let_in(grant)
-        self._tasks = [
-            asyncio.create_task(self._guarded(self._send_for_ever())),
-            asyncio.create_task(self._guarded(self._watch_grant())),
-        ]
+                return
+        self._expect_auth()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Answer one request."""
+        if self._ended:
+            return
+        if not self._bucket.take():
+            self._end(TOO_MANY, limits.REQUESTS)
+            return
         try:
             if text_data is None:
                 raise ProtocolError("Not understood: send text, not binary data.")
             await self._answer(protocol.read_request(text_data))
         except ProtocolError as error:
-            await self.send(protocol.status("error", error=str(error)))
+            await self._say(_error(str(error), error.feed))
         except redis.RedisError as error:
             log.warning("cache unreachable, a request is not answered: %s", error)
-            await self.send(protocol.status("error", error="The cache cannot be reached at the moment. Try again."))
+            await self._say(_error(_NO_CACHE))
         except DatabaseError as error:
             log.warning("database unreachable, a request is not answered: %s", error)
-            await self.send(protocol.status("error", error="The database cannot be reached at the moment. Try again."))
+            await self._say(_error(_NO_DATABASE))
+
+    async def _say(self, message: "protocol.Status | protocol.Cached") -> None:
+        if not self._ended:
+            await self.send(protocol.encode(message))
 
     async def _answer(self, request: Request) -> None:
-        if request.action == "auth":
-            await self._authenticate(request)
-        elif self._grant is None:
-            await self.send(protocol.status("unauthorized"))
-            await self.close(NOT_AUTHORISED)
-        elif request.action == "subscribe":
-            await self._subscribe(self._grant, request)
-        elif request.action == "unsubscribe":
-            feed = protocol.checked_feed(request.feed)
-            await hub.unsubscribe(self._member, feed)
-            await self.send(protocol.status("unsubscribed", feed=feed))
-        elif request.action == "get":
-            await self._get(self._grant, request)
-        else:
-            await self.send(protocol.status("invalid action"))
+        match request:
+            case protocol.Auth():
+                await self._authenticate(request.api_key or "")
+            case _ if self._grant is None:
+                await self._say(protocol.Unauthorized())
+                self._end(NOT_AUTHORISED, "not authorised")
+            case protocol.Subscribe():
+                await self._subscribe(self._grant, request)
+            case protocol.Unsubscribe():
+                await hub.unsubscribe(self._member, request.feed)
+                await self._say(protocol.Unsubscribed(request.feed))
+            case protocol.Get():
+                await self._get(request)
+            case protocol.Ping():
+                await self._say(protocol.Pong(round(time.time() * 1_000)))
+            case _:
+                await self._say(protocol.InvalidAction())
 
-    async def _authenticate(self, request: Request) -> None:
-        grant = await database_sync_to_async(access.grant_for_key)(request.api_key or "")
+    async def _authenticate(self, key: str) -> None:
+        # What the database takes is not the client's fault: after a restart everybody comes at once.
+        self._be_patient()
+        try:
+            grant = await logins.by_key(key)
+        except DatabaseError:
+            self._expect_auth()
+            raise
         if grant is None:
-            self._grant = None
-            await self.send(protocol.status("invalid key"))
-            await self.close(NOT_AUTHORISED)
-            return
-        self._let_in(grant)
-        await self.send(protocol.status("authorized"))
+            await self._say(protocol.InvalidKey())
+            self._end(NOT_AUTHORISED, "invalid key")
+        elif self._let_in(grant):
+            await self._say(protocol.Authorized())
 
-    def _let_in(self, grant: access.Grant) -> None:
-        self._grant = grant
-        self._member.user_id = None if grant.is_staff else grant.user_id
-        self._authorised.set()
-
-    async def _subscribe(self, grant: access.Grant, request: Request) -> None:
-        feed = protocol.checked_feed(request.feed)
-        member = self._member
-        try:
-            allowed = await self._may_read(grant, feed)
-        except redis.RedisError:
-            # It counts when the cache is back: the hub looks at each message, and the current value is looked at again.
-            allowed = True
-        if not allowed:
-            await self.send(protocol.status("forbidden", feed=feed))
-            return
-        if feed not in member.subscriptions and len(member.subscriptions) >= _MOST_SUBSCRIPTIONS:
-            raise ProtocolError(
-                f"A socket may have {_MOST_SUBSCRIPTIONS:,} subscriptions; unsubscribe from some first."
+    def _expect_auth(self) -> None:
+        """Give the client its time to say who it is."""
+        if self._grant is None and not self._ended:
+            self._patience = asyncio.get_running_loop().call_later(
+                settings.WDS_AUTH_SECONDS, self._end, NOT_AUTHORISED, limits.NOT_IN_TIME
             )
-        await self.send(protocol.status("subscribed", feed=feed))
-        # Asked for again, it stays the same subscription: nothing is doubled, nothing lost, and the numbers go on.
-        subscription = member.subscriptions.get(feed) or Subscription()
-        subscription.envelope = request.envelope
-        if request.envelope and request.snapshot and not feed.endswith("*"):
-            await self._subscribe_with_snapshot(grant, feed, subscription)
-        else:
-            await hub.subscribe(member, feed, subscription)
 
-    async def _subscribe_with_snapshot(self, grant: access.Grant, feed: str, subscription: Subscription) -> None:
-        member = self._member
-        # Prints that a standing subscription brings are not held: the current value queues up behind them.
-        held = conflates(feed) or feed not in member.subscriptions
-        current = None
-        if held:
-            member.outbox.hold(feed)
-        try:
-            await hub.subscribe(member, feed, subscription)
-            if held:
-                # What came until here, the value read now says too.
-                member.outbox.hold(feed)
-            allowed = await self._may_read(grant, feed)
-            data = await asyncio.to_thread(snapshot, default_store(), feed) if allowed else None
-            current = data.decode() if data is not None else "null"
-        finally:
-            member.outbox.release(feed, current, subscription)
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
 
-    async def _get(self, grant: access.Grant, request: Request) -> None:
-        key = request.cache
-        if key is None:
-            raise ProtocolError('A cache key is missing: send {"action":"get","cache":"scanners:top_gainers"}.')
-        limit = protocol.checked_limit(request.limit)
-        if not await self._may_read(grant, protocol.checked_feed(key)):
-            await self.send(protocol.status("forbidden", feed=key))
-            return
-        data = await asyncio.to_thread(snapshot, default_store(), key, limit)
-        await self.send(protocol.cached(key, data))
-
-    async def _may_read(self, grant: access.Grant, feed: str) -> bool:
-        """Whether a user may read a feed; what a pattern brings is looked at message by message, by the hub."""
-        if not grant.may_read(feed):
+    def _let_in(self, grant: Grant) -> bool:
+        if self._ended:
             return False
-        if grant.is_staff or feed.endswith("*"):
-            return True
-        owner = await asyncio.to_thread(owner_by_cache, default_store(), feed)
-        return owner in {EVERYONE, grant.user_id}
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """A socket whose sender or watch has failed must not look alive."""
         try:
-            await work
-        except Exception:
-            log.exception("a socket's task failed; the socket is closed")
-            await self.close(_BROKEN)
+            sockets.sign_in(self._seat, grant.user_id, grant.username)
+        except TooMany as much:
+            self._end(much.code, much.reason)
+            return False
+        watch.add(grant, self._rights_changed)
+        self._have(grant)
+        return True
 
-    async def _send_for_ever(self) -> None:
-        """Send what waits. `send` returns when there is room, which is what makes the outbox fill and conflate."""
-        while True:
-            await self.send(await self._member.outbox.take())
+    def _rights_changed(self, grant: Grant | None, reason: str) -> None:
+        """The watch has found out that the grant has ended, or is another one."""
+        if grant is None:
+            self._end(NOT_AUTHORISED, reason)
+        elif not self._ended:
+            self._have(grant)
 
-    async def _watch_grant(self) -> None:
-        """Cut off who does not authenticate in time, and whose login or token has ended."""
-        try:
-            await asyncio.wait_for(self._authorised.wait(), AUTH_TIMEOUT_S)
-        except TimeoutError:
-            await self.close(NOT_AUTHORISED)
+    def _have(self, grant: Grant) -> None:
+        """From here on this is what the client may read; what goes beyond it ends at once."""
+        self._grant = grant
+        member = self._member
+        hub.reconsider(member, None if grant.is_staff else grant.user_id)
+        feeds = (*member.subscriptions, *filter(None, (member.coming,)))
+        if forbidden := {feed for feed in feeds if not grant.may_read(feed)}:
+            hub.drop(member, forbidden.__contains__)
+            for feed in forbidden:
+                member.tell(protocol.Forbidden(feed))
+
+    async def _subscribe(self, grant: Grant, request: protocol.Subscribe) -> None:
+        feed, member = request.feed, self._member
+        if not grant.may_read(feed) or not member.may_see(await hub.owner_of(feed)):
+            await self._say(protocol.Forbidden(feed))
             return
-        while self._grant is not None and await self._stands(self._grant):
-            await asyncio.sleep(_STANDS_EVERY_S)
-        await self.close(NOT_AUTHORISED)
-
-    async def _stands(self, grant: access.Grant) -> bool:
+        if feed not in member.subscriptions and len(member.subscriptions) >= settings.WDS_SUBSCRIPTIONS_PER_SOCKET:
+            self._end(TOO_MANY, limits.SUBSCRIPTIONS)
+            return
+        await self._say(protocol.Subscribed(feed))
+        # That waits for room, and a client that does not read must not gain time by it.
+        if not self._may_read(feed):
+            await self._say(protocol.Forbidden(feed))
+            return
+        asked = Subscription(request.envelope, request.snapshot, request.delta, request.max_rate)
         try:
-            standing: bool = await database_sync_to_async(access.stands)(grant)
-        except DatabaseError as error:
-            # A database that restarts is no reason to turn everybody out.
-            log.warning("database unreachable, logins are checked again soon: %s", error)
-            return True
-        return standing
+            await hub.subscribe(member, feed, asked)
+        except TooManyFeeds as error:
+            raise ProtocolError(str(error), feed) from None
+
+    async def _get(self, request: protocol.Get) -> None:
+        key = request.cache
+        data = None
+        if allowed := self._may_read(key):
+            value = await asyncio.to_thread(read, default_store(), key, request.limit)
+            # Whose it was when it was read, and what the client may read by now.
+            allowed = self._may_read(key) and self._member.may_see(owner_of(key, lambda rule: value.owner))
+            data = value.data
+        await self._say(protocol.Cached.of(key, data) if allowed else protocol.Forbidden(key))
+
+    def _may_read(self, feed: str) -> bool:
+        return self._grant is not None and self._grant.may_read(feed)
+
+    def _end(self, code: int, reason: str) -> None:
+        """Close the socket. Nothing reaches it from here on, and nothing that it says is answered."""
+        if self._ended:
+            return
+        self._ended = True
+        self._grant = None
+        hub.silence(self._member)
+        self._begin(self.close(code, reason))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
-def _same_origin(scope: dict[str, Any]) -> bool:
-    """Whether a browser's page is ours; programs send no Origin and are judged by their login alone."""
-    headers = dict(scope["headers"])
-    origin = headers.get(b"origin", b"").decode("latin1")
-    if not origin:
-        return True
-    if origin in settings.CSRF_TRUSTED_ORIGINS:
-        return True
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
-        return False
-    if settings.HTTPS and parts.scheme != "https":
-        # Whoever sits in the middle can make a page of our name, only not one that speaks TLS.
-        return False
-    return bool(parts.netloc.lower() == headers.get(b"host", b"").decode("latin1").lower())
+def _error(text: str, feed: str | None = None) -> protocol.Error:
+    return protocol.Error(text) if feed is None else protocol.Error(text, feed)

@@ -6,12 +6,12 @@ from typing import Any
 from django.db.models import Q
 from django.http import HttpRequest
 from ninja import Query, Router, Schema
-from ninja.errors import HttpError
+from ninja.errors import AuthorizationError, HttpError
 from pydantic import Field
 
-from control.api.auth import user_of
+from control.api.auth import refusal, user_of
 from control.api.problems import Problem
-from control.models import Alert
+from control.models import Alert, FeedGrant
 
 router = Router()
 
@@ -48,10 +48,17 @@ class Page(Schema):
     next: str | None
 
 
-@router.get("", response={200: Page, 422: Problem})
+@router.get("", response={200: Page, 403: Problem, 422: Problem})
 def search_alerts(request: HttpRequest, search: Query[Search]) -> Any:
-    """Search the alerts of the scanners that you see and of your own price levels; staff search all."""
-    found = Alert.objects.visible_to(user_of(request))
+    """Search the alerts of the scanners that you see and of your own price levels; staff search all.
+
+    Of them you get those whose feed, `alerts:{rule}`, you may read; who may read `alerts` gets all of them.
+    """
+    user = user_of(request)
+    patterns = FeedGrant.objects.patterns_of([user.pk])[user.pk]
+    if not any(pattern.startswith("alerts") for pattern in patterns):
+        raise AuthorizationError(message=refusal("alerts"))
+    found = Alert.objects.visible_to(user).granted(patterns)
     wanted = {"trading_day": search.day, "symbol": search.symbol, "rule": search.rule, "kind": search.kind}
     found = found.filter(**{name: value for name, value in wanted.items() if value is not None})
     if search.cursor is not None:

@@ -13,7 +13,7 @@ from ninja import Router, Schema, Status
 from ninja.errors import HttpError
 from pydantic import ConfigDict
 
-from control.api.auth import PerUser, user_of
+from control.api.auth import EVERY_BOARD, PerUser, check_may_read, user_of
 from control.api.problems import Problem
 from control.models import Backtest, Scanner
 
@@ -62,14 +62,19 @@ def list_backtests(request: HttpRequest) -> Any:
     return Backtest.objects.filter(user=user_of(request)).defer("result")[:_PAGE]
 
 
-@router.post("", response={202: BacktestSummary, 409: Problem, 422: Problem}, throttle=[PerUser("backtest", "30/h")])
+@router.post(
+    "",
+    response={202: BacktestSummary, 403: Problem, 409: Problem, 422: Problem},
+    throttle=[PerUser("backtest", "30/h")],
+)
 def create_backtest(request: HttpRequest, body: Wish) -> Any:
-    """Ask for a backtest. Read it until its state is `done` or `failed`."""
+    """Ask for a backtest, as who may read every board. Read it until its state is `done` or `failed`."""
     from control.backtests import asked_scanners, recording_path  # polars: only where it is needed
     from processors.backtesting.backtest import BacktestError
     from processors.jobs import run_backtest
     from processors.scanning.scan import problems
 
+    check_may_read(request, EVERY_BOARD)
     user = user_of(request)
     backtest = Backtest(user=user, **body.model_dump())
     backtest.full_clean()
@@ -98,7 +103,8 @@ def create_backtest(request: HttpRequest, body: Wish) -> Any:
     return Status(202, backtest)
 
 
-@router.get("/{backtest_id}", response={200: BacktestOut, 404: Problem})
+@router.get("/{backtest_id}", response={200: BacktestOut, 403: Problem, 404: Problem})
 def read_backtest(request: HttpRequest, backtest_id: int) -> Any:
-    """One backtest with what it found."""
+    """One backtest with what it found, for who may read every board."""
+    check_may_read(request, EVERY_BOARD)
     return get_object_or_404(Backtest, user=user_of(request), pk=backtest_id)

@@ -9,7 +9,7 @@ from ninja import PatchDict, Router, Schema, Status
 from ninja.errors import AuthorizationError, HttpError
 from pydantic import ConfigDict, Field
 
-from control.api.auth import PerUser, user_of
+from control.api.auth import EVERY_BOARD, PerUser, check_may_read, user_of
 from control.api.changing import save_changes
 from control.api.problems import Problem
 from control.models import Scanner
@@ -146,11 +146,12 @@ def validate(request: HttpRequest, body: Expressions) -> Any:
     return Verdict(valid=not errors, errors=errors)
 
 
-@router.post("/preview", response={200: Rows, 422: Problem}, throttle=[PerUser("preview", "60/m")])
+@router.post("/preview", response={200: Rows, 403: Problem, 422: Problem}, throttle=[PerUser("preview", "60/m")])
 def preview(request: HttpRequest, body: Trial) -> Any:
-    """The rows that such a scanner would show now."""
+    """The rows that such a scanner would show now, for who may read every board."""
     from control.preview import preview_rows  # polars: only where it is needed
 
+    check_may_read(request, EVERY_BOARD)
     return preview_rows(body.where, body.order_by, body.descending, body.limit)
 
 

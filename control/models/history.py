@@ -1,10 +1,13 @@
 """What is kept of what happened: alerts, and backtests with what they found."""
 
+from collections.abc import Collection
+
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
-from django.db.models.functions import Concat
+from django.db.models.functions import Concat, Left
 
+from control.feed_patterns import allows
 from control.models.scanners import PriceLevel, Scanner
 
 
@@ -19,6 +22,19 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         slugs = Scanner.objects.visible_to(user).values_list("slug", flat=True)
         # As an expression: by an index, a million alerts of many rules would be gathered and sorted to show the last.
         return self.alias(its_rule=Concat("rule", models.Value(""))).filter(its_rule__in=[*slugs, *levels])
+
+    def granted(self, patterns: Collection[str]) -> "AlertQuerySet":
+        """Those whose feeds these patterns cover: of each rule `alerts:{rule}`, and of all `alerts`."""
+        if allows(patterns, "alerts") or "alerts:*" in patterns:
+            return self.all()
+        rules = [pattern.removeprefix("alerts:") for pattern in patterns if pattern.startswith("alerts:")]
+        # Compared as texts: LIKE, in SQLite, does not tell small letters from capitals.
+        beginnings = [rule[:-1] for rule in rules if rule.endswith("*")]
+        begins = {f"begins_{n}": Left("rule", len(text)) for n, text in enumerate(beginnings)}
+        wanted = models.Q(rule__in=rules)
+        for name, text in zip(begins, beginnings, strict=True):
+            wanted |= models.Q(**{name: text})
+        return self.alias(**begins).filter(wanted)
 
 
 def level_rule(pk: int) -> str:

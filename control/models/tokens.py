@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from datetime import timedelta
 
-from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
 
@@ -12,7 +12,7 @@ from django.utils import timezone
 class ApiToken(models.Model):
     """A secret that lets a program act as a user at `/ws` and the API. Only its hash is kept."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100, blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(max_length=8, editable=False, help_text="The token's last characters, to tell it by.")
@@ -26,6 +26,15 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user}: {self.name or 'token'} …{self.hint}"
+
+    @property
+    def state(self) -> str:
+        """Whether it is accepted at this moment, and if not, why."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            return "expired"
+        return "valid" if self.user.is_active else "its user is switched off"
 
     @staticmethod
     def digest_of(token: str) -> str:

@@ -116,14 +116,16 @@ def merge_unknown(batch: Batch, listeners: Listeners) -> Merge:
     return merge
 
 
-class _Article(msgspec.Struct, frozen=True):
+class Article(msgspec.Struct, frozen=True):
+    """A news article as Massive's REST API gives it: these fields are looked at, all others go out as they came."""
+
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     published_utc: wire.Instant
     title: str
     tickers: list[str] = []
 
 
-_articles = Reader(_Article)
+_articles = Reader(Article)
 
 
 def merge_news(batch: Batch) -> Merge:

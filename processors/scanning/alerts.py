@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 import polars as pl
 
+from processors.fields.row import Row
 from processors.scanning.boards import Indices, Ranking, ScannerRow
 from processors.sessions import SESSIONS, session_at
 from processors.symbols.moment import Moment
@@ -70,7 +71,7 @@ class Alert(msgspec.Struct, frozen=True):
     at: int
     price: float | None
     note: str
-    row: dict[str, Any]
+    row: Row
     name: str | None
 
 

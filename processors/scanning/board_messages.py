@@ -1,8 +1,9 @@
 """What goes out of a tick's boards: each row as JSON once, boards made of rows, and deltas between two of a board.
 
 A delta is `{"base":n,"upsert":[rows with only the changed fields],"remove":[symbols],"order":[symbols]?}`: applied to
-version n of the board it gives version n + 1. A row that is new comes whole; `order` comes where it is another one, and
-a row's rank is its place in it.
+version n of the board it gives version n + 1. First rows in `remove` go. A row that is new comes whole; `order` comes
+where it is another one, and a row's rank is its place in it. `{"version":n}`, the heartbeat, says that a board still
+stands at n.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from processors.fields.row import NOT_ON_BOARDS
 from processors.scanning.boards import Indices
 
 BOARD_LIFE_MS: Final = 3 * 86_400_000
@@ -22,8 +24,6 @@ _AGAIN_S: Final = 5.0
 TOP_10_LISTS: Final = "top_10_lists"
 _MAIN_BOARDS: Final[tuple[str, ...]] = ("top_volume", "top_gainers", "top_gappers", "top_losers")
 _SMALL_CAPS: Final = "small_cap_"
-# The market's clock is the same in every row and in `status`: with it no row would ever stay the same.
-_NOT_SENT: Final = ("clock",)
 _OUTER: Final = 10
 
 _encode = msgspec.json.Encoder().encode
@@ -53,7 +53,7 @@ class EncodedRows:
 
     def __init__(self, rows: pl.DataFrame, wanted: Iterable[Indices]) -> None:
         chosen = np.unique(np.concatenate([np.empty(0, np.intp), *wanted]))
-        part = rows.select(pl.exclude(_NOT_SENT))[chosen]
+        part = rows.select(pl.exclude(NOT_ON_BOARDS))[chosen]
         with BytesIO() as lines:
             part.write_ndjson(lines)
             encoded = lines.getvalue().split(b"\n")[:-1]
@@ -93,14 +93,23 @@ class Message:
 class Boards:
     """The boards as they stand, and what has to be said when they change."""
 
-    def __init__(self, versions: Mapping[str, int], payloads: Mapping[str, bytes]) -> None:
-        """Args: versions and payloads as an earlier engine left them, by slug."""
+    def __init__(self, versions: Mapping[str, int], payloads: Mapping[str, bytes], first: int = 0) -> None:
+        """Boards as an earlier engine left them.
+
+        Args:
+            versions: By slug.
+            payloads: By slug.
+            first: The version of boards that are not among them, before they have shown anything: one that they never
+                had for an earlier source, so that no reader mistakes the one for the other.
+        """
+        self._first = first
         self._boards = {
             slug: Board(version, _unranked(payload := payloads.get(slug, b"")), payload)
             for slug, version in versions.items()
         }
         self._top_10 = Board()
         self._diffs: dict[tuple[bytes, bytes], bytes] = {}
+        self._followed: frozenset[str] = frozenset()
 
     @property
     def slugs(self) -> set[str]:
@@ -122,7 +131,7 @@ class Boards:
         Returns:
             What is to be published: nothing, if the board stays as it is.
         """
-        before = self._boards.get(slug) or Board()
+        before = self._boards.get(slug) or Board(self._first)
         if before.payload and before.rows == rows:
             return []
         after = Board(before.version + 1, rows, _ranked(rows), now)
@@ -132,13 +141,24 @@ class Boards:
             messages.append(Message(delta_channel(slug), 0, self._delta(before, after)))
         return messages
 
-    def again(self, kept: Collection[str], now: float) -> list[Message]:
-        """What has not been said for so long that it is said again, of the boards that are kept; others end in time."""
+    def again(self, kept: Collection[str], followed: Iterable[str], now: float) -> list[Message]:
+        """What has not been said for so long that it is said again, of the boards that are kept; others end in time.
+
+        Args:
+            followed: Boards whose deltas somebody wants. Who is new among them hears at once where the board stands:
+                what changed before it was known that somebody listens was said in no delta.
+        """
         messages = []
+        before, self._followed = self._followed, frozenset(followed)
         for slug, board in self._boards.items():
-            if slug in kept and board.payload and now - board.sent_at >= _AGAIN_S:
+            if slug not in kept:
+                continue
+            due = bool(board.payload) and now - board.sent_at >= _AGAIN_S
+            if due:
                 board.sent_at = now
                 messages.append(Message(board_key(slug), BOARD_LIFE_MS, board.payload))
+            if slug in self._followed and (due or slug not in before):
+                messages.append(Message(delta_channel(slug), 0, b'{"version":%d}' % board.version))
         return messages
 
     def top_10_lists(self, now: float) -> list[Message]:
@@ -159,7 +179,9 @@ class Boards:
         old = dict(before.rows)
         shown = [symbol for symbol, _ in after.rows]
         changed = [self._difference(old.get(symbol, b""), row) for symbol, row in after.rows]
-        removed = set(old).difference(shown)
+        # A row that comes whole replaces the one before, which may have had fields that are no more.
+        whole = {symbol for (symbol, row), said in zip(after.rows, changed, strict=True) if said is row}
+        removed = set(old).difference(shown) | whole
         parts = [
             b'{"base":%d' % before.version,
             b'"upsert":[%s]' % b",".join(row for row in changed if row),
@@ -170,7 +192,10 @@ class Boards:
         return b",".join(parts) + b"}"
 
     def _difference(self, old: bytes, new: bytes) -> bytes:
-        """The fields of a row that changed, with its symbol; b"" when none did. Boards often share both rows."""
+        """The fields of a row that changed, with its symbol, or `new` itself; b"" when none did.
+
+        Boards often share both rows.
+        """
         if old == new:
             return b""
         if not old:
@@ -178,8 +203,10 @@ class Boards:
         found = self._diffs.get((old, new))
         if found is None:
             was, now = _decode_row(old), _decode_row(new)
+            # An engine of another release may have known other fields.
+            if was.keys() - now.keys():
+                return new
             changed: dict[str, Any] = {"symbol": now["symbol"]}
-            # An engine of an earlier release may have known fewer fields.
             changed |= {name: value for name, value in now.items() if bytes(was.get(name, b"")) != bytes(value)}
             found = self._diffs[old, new] = _encode(changed)
         return found

@@ -190,7 +190,8 @@ class Engine:
         kept = {scanner.slug for scanner in rules.scanners} - self._failing.keys()
         for slug in sorted(boards.slugs - kept):
             self._show_board(standing, slug, [], edition, now)
-        edition.messages += boards.again(kept, now)
+        followed = [slug for slug in boards.slugs if self._store.interest.wanted(delta_channel(slug))]
+        edition.messages += boards.again(kept, followed, now)
         edition.messages += boards.top_10_lists(now)
         self._lap("encoding")
         return edition

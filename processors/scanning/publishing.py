@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from time import time_ns
 from typing import Final
 
 import msgspec
@@ -82,6 +83,7 @@ class Publisher:
             Boards(
                 {slug: int(version) for slug, version in zip(slugs, versions.values(), strict=True)},
                 {slug: payload for slug, payload in zip(slugs, payloads, strict=True) if payload},
+                time_ns() // 1_000_000,
             ),
             {rule.decode(): _decode_state(raw) for rule, raw in state.items()},
             {rule.decode(): int(owner) for rule, owner in owners.items()},

@@ -3,28 +3,28 @@
 from collections.abc import Iterator
 
 import pytest
-from django.contrib.auth.models import User
 
 from control import preview
 from processors.store import Store, default_store
 from project.embedded import EmbeddedValkey
 from tests.control.api_callers import NOW, Api
 from tests.processors.feeding import batch, begin, feed_in, trade
+from tests.rights import new_user
 
 
 @pytest.fixture
 def trader(db: None) -> Api:
-    return Api(User.objects.create_user("trader"))
+    return Api(new_user("trader"))
 
 
 @pytest.fixture
 def other(db: None) -> Api:
-    return Api(User.objects.create_user("other"))
+    return Api(new_user("other"))
 
 
 @pytest.fixture
 def staff(db: None) -> Api:
-    return Api(User.objects.create_user("operator", is_staff=True))
+    return Api(new_user("operator", staff=True))
 
 
 @pytest.fixture

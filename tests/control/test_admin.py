@@ -32,6 +32,8 @@ _PAGES = (
     "/admin/auth/user/",
     "/admin/auth/user/add/",
     "/admin/auth/group/",
+    "/admin/control/feedgrant/",
+    "/admin/control/feedgrant/add/",
     "/admin/password_change/",
 )
 

@@ -28,7 +28,7 @@ _ENDPOINTS = (
     *(("GET", "/boards/halts", None), ("GET", "/alerts", None), ("GET", "/price_levels", None)),
     *(("POST", "/price_levels", LEVEL), ("GET", "/price_levels/1", None), ("PATCH", "/price_levels/1", {"price": 1})),
     *(("DELETE", "/price_levels/1", None), ("GET", "/backtests", None), ("POST", "/backtests", {"recording": "x"})),
-    ("GET", "/backtests/1", None),
+    *(("GET", "/backtests/1", None), ("GET", "/sockets", None), ("GET", "/wds/asyncapi.json", None)),
 )
 
 

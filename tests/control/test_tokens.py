@@ -1,16 +1,19 @@
-"""Tokens of programs and pages: who they stand for, and how they end."""
+"""Tokens of programs and pages: who they stand for, and when they are accepted."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import redis
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
-from django.test import Client
 from django.utils import timezone
 
+from control import tokens
 from control.models import ApiToken
-from control.tokens import LIFE_S, login_user, page_token, read_page_token
+from control.tokens import LIFE_S, page_token, spend_page_token
+from processors.store import SPENT
+from project.embedded import EmbeddedValkey
 
 pytestmark = pytest.mark.django_db
 
@@ -18,13 +21,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def user() -> User:
     return User.objects.create_user("trader", password="a long enough one")
-
-
-def _login(user: User) -> str:
-    client = Client()
-    client.force_login(user)
-    assert client.session.session_key is not None
-    return client.session.session_key
 
 
 def test_a_token_is_found_by_its_hash_alone(user: User) -> None:
@@ -71,67 +67,60 @@ def test_a_token_goes_with_its_user(user: User) -> None:
     assert ApiToken.find(token) is None
 
 
-def test_a_page_token_names_its_login(user: User) -> None:
-    session = _login(user)
-    assert read_page_token(page_token(user.pk, session)) == (user, session)
+def test_a_tokens_state_is_said_in_words(user: User) -> None:
+    row, _ = ApiToken.issue(user, days=1)
+    assert row.state == "valid"
+    user.is_active = False
+    assert row.state == "its user is switched off"
+    row.expires_at = timezone.now()
+    assert row.state == "expired"
+    row.revoked_at = timezone.now()
+    assert row.state == "revoked"
 
 
-def test_a_page_token_lives_for_a_minute(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    token, now = page_token(user.pk, _login(user)), time.time()
+def test_a_page_token_names_its_login(valkey: EmbeddedValkey) -> None:
+    assert spend_page_token(page_token(7, "a session")) == (7, "a session")
+
+
+def test_a_page_token_lives_for_a_minute(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    young, old, now = page_token(7, "a session"), page_token(7, "a session"), time.time()
     monkeypatch.setattr(time, "time", lambda: now + LIFE_S - 2)
-    assert read_page_token(token) is not None
+    assert spend_page_token(young) is not None
     monkeypatch.setattr(time, "time", lambda: now + LIFE_S + 1)
-    assert read_page_token(token) is None
+    assert spend_page_token(old) is None
 
 
-def test_a_page_token_of_a_session_that_is_not_the_users_is_none(user: User) -> None:
-    other = User.objects.create_user("other")
-    assert read_page_token(page_token(other.pk, _login(user))) is None
-    assert read_page_token(page_token(user.pk, "")) is None
-    assert read_page_token(page_token(user.pk, "no such session")) is None
-
-
-@pytest.mark.parametrize("token", ["", "x", ":", "::", "a:b:c", "ü:ü:ü", "eyJ1c2VyIjoxfQ:1rrrrr:x" * 100])
+@pytest.mark.parametrize("token", ["", "x", ":", "::", "a:b:c", "ü:ü:ü", "\ud800", "eyJ1c2VyIjoxfQ:1rrrrr:x" * 100])
 def test_what_is_no_page_token_is_none(token: str) -> None:
-    assert read_page_token(token) is None
+    assert spend_page_token(token) is None
 
 
-def test_a_login_ends_by_logging_out(user: User) -> None:
-    client = Client()
-    client.force_login(user)
-    session = client.session.session_key or ""
-    assert login_user(session) == user
-    client.logout()
-    assert login_user(session) is None
+def test_a_page_token_is_used_once(valkey: EmbeddedValkey) -> None:
+    first, second = page_token(7, "a session"), page_token(7, "a session")
+    assert [spend_page_token(first) is not None for _ in range(3)] == [True, False, False]
+    # Another of the same page and moment is another token.
+    assert spend_page_token(second) is not None
 
 
-def test_a_login_ends_with_time(user: User) -> None:
-    session = _login(user)
-    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
-    assert login_user(session) is None
+def test_a_page_token_that_another_process_saw_is_used(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = page_token(7, "a session")
+    assert spend_page_token(token) is not None
+    monkeypatch.setattr(tokens, "_spent", tokens._Spent())
+    assert spend_page_token(token) is None
+    with redis.Redis.from_url(valkey.url) as cache:
+        (key,) = cache.keys(f"{SPENT}*")
+        # No longer than it would be valid, and not the token itself.
+        assert 0 < cache.ttl(key) <= LIFE_S
+        assert token.encode() not in key
 
 
-def test_a_login_ends_with_a_new_password(user: User) -> None:
-    session = _login(user)
-    user.set_password("another long one")
-    user.save()
-    assert login_user(session) is None
+def test_a_page_token_is_used_once_while_the_cache_is_away(valkey: EmbeddedValkey) -> None:
+    token = page_token(7, "a session")
+    valkey.kill()
+    assert [spend_page_token(token) is not None for _ in range(3)] == [True, False, False]
 
 
-def test_a_login_ends_when_its_user_is_switched_off_or_gone(user: User) -> None:
-    session = _login(user)
-    User.objects.update(is_active=False)
-    assert login_user(session) is None
-    User.objects.update(is_active=True)
-    assert login_user(session) == user
-    user.delete()
-    assert login_user(session) is None
-
-
-def test_a_session_without_login_is_nobodys() -> None:
-    client = Client()
-    session = client.session
-    session["colour"] = "red"
-    session.save()
-    assert login_user(session.session_key or "") is None
-    assert login_user("") is None
+def test_of_many_who_use_a_page_token_at_once_one_is_let_in(valkey: EmbeddedValkey) -> None:
+    token = page_token(7, "a session")
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(found is not None for found in threads.map(spend_page_token, [token] * 32)) == 1

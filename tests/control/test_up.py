@@ -156,8 +156,8 @@ def test_feed_workers_come_and_go_as_they_are_wanted_while_it_runs(run_dir: Path
         found: dict[str, Any] = json.loads(manage("stats", "--json", env=environment(run_dir)).stdout)
         return found
 
-    with up(run_dir, *MARKET, "--workers", "2") as part:
-        page(part)
+    with up(run_dir, *MARKET, "--workers", "2", "--web", "2") as part:
+        address = page(part)
         wait_until(lambda: part.output.count(" ready.") >= 4, 40, "two feed workers, scans and jobs")
         first, second = workers()
         want(3)
@@ -174,6 +174,15 @@ def test_feed_workers_come_and_go_as_they_are_wanted_while_it_runs(run_dir: Path
         assert second not in workers()
         for feed, terms in stats()["feeds"].items():
             assert (terms["failed"], terms["lost"]) == (0, 0), feed
+
+        # The web's processes share a listening socket: without one of them the other answers.
+        wait_until(lambda: len(stats()["web"]) == 2, 10, "both web processes")
+        first, second = _processes(family(part.process.pid), " project.server ")
+        os.kill(first, signal.SIGKILL)
+        with urllib.request.urlopen(f"{address}healthz", timeout=5) as response:
+            assert response.status == 200
+        part.wait_for("was ended by SIGKILL, starts again", 5)
+        wait_until(lambda: len(_processes(family(part.process.pid), " project.server ")) == 2, 10, "a successor")
 
 
 def test_a_killed_up_takes_everything_along(run_dir: Path) -> None:

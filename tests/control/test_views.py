@@ -14,12 +14,13 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from pytest_django import Settings
 
-from control.models import Scanner
-from control.tokens import read_page_token
+from control.models import FeedGrant, Scanner
+from control.tokens import spend_page_token
 from processors.fields import FIELDS
 from project.embedded import EmbeddedValkey
 from project.env import BASE_DIR
 from tests import services
+from tests.rights import VIEWER, let_read
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +40,7 @@ def _manifest(tmp_path: Path, settings: Settings) -> None:
 
 @pytest.fixture
 def trader() -> User:
-    return User.objects.create_user("trader", email="trader@example.com", password=_PASSWORD)
+    return let_read(User.objects.create_user("trader", email="trader@example.com", password=_PASSWORD), *VIEWER)
 
 
 @pytest.fixture
@@ -152,15 +153,24 @@ def test_the_dashboard_is_for_reading(browser: Client, method: str) -> None:
     assert response.status_code == 405
 
 
-def test_the_page_gets_fresh_tokens(browser: Client, trader: User) -> None:
+def test_boards_without_a_grant_are_not_shown(browser: Client, trader: User) -> None:
+    assert _page(browser)["may_read_nothing"] is False
+    FeedGrant.objects.filter(users=trader).delete()
+    page = _page(browser)
+    assert (page["boards"], page["may_read_nothing"]) == ([], True)
+    let_read(trader, "scanners:top_g*")
+    page = _page(browser)
+    assert [board["slug"] for board in page["boards"]] == ["top_gainers", "top_gappers"]
+    assert page["may_read_nothing"] is False
+
+
+def test_the_page_gets_fresh_tokens(browser: Client, trader: User, valkey: EmbeddedValkey) -> None:
     page = _page(browser)
     response = browser.post(page["token_url"], headers={"X-CSRFToken": page["csrf_token"]})
     assert response.status_code == 200
     assert "no-store" in response.headers["Cache-Control"]
     for token in (page["token"], response.json()["token"]):
-        found = read_page_token(token)
-        assert found is not None
-        assert found[0] == trader
+        assert spend_page_token(token) == (trader.pk, browser.session.session_key)
 
 
 def test_a_token_is_given_to_none_but_the_page_itself(browser: Client) -> None:

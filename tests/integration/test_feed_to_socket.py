@@ -52,7 +52,8 @@ def test_a_client_of_the_old_protocol_sees_the_three_boards(pipeline: Pipeline, 
     recording = tmp_path / "open.ndjson.zst"
     _recording(recording)
     pipeline.manage("migrate", "-v", "0")
-    pipeline.manage("shell", "-c", "from django.contrib.auth.models import User; User.objects.create_user('ann')")
+    viewer = "Group.objects.get(name='viewer').user_set.add(User.objects.create_user('ann'))"
+    pipeline.manage("shell", "-c", f"from django.contrib.auth.models import Group, User; {viewer}")
     token = pipeline.manage("issue_token", "ann", "--days", "1")
     pipeline.start("replay", "manage.py", "replay", str(recording), "--port", str(pipeline.port)).wait_for("listening")
     pipeline.start(

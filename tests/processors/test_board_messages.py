@@ -63,3 +63,19 @@ def test_a_field_that_an_earlier_release_did_not_have_is_in_the_delta() -> None:
     boards = Boards({"all": 7}, {"all": b'[{"symbol":"A","x":1,"rank":1}]'})
     _, delta = boards.show("all", [("A", b'{"symbol":"A","x":1,"y":2}')], 1.0, with_delta=True)
     assert msgspec.json.decode(delta.payload) == {"base": 7, "upsert": [{"symbol": "A", "y": 2}], "remove": []}
+
+
+def test_a_row_with_a_field_that_is_no_more_is_replaced() -> None:
+    boards = Boards({"all": 7}, {"all": b'[{"symbol":"A","x":1,"y":2,"rank":1},{"symbol":"B","x":1,"rank":2}]'})
+    _, delta = boards.show(
+        "all", [("A", b'{"symbol":"A","x":1}'), ("B", b'{"symbol":"B","x":1}')], 1.0, with_delta=True
+    )
+    said = msgspec.json.decode(delta.payload)
+    assert said == {"base": 7, "upsert": [{"symbol": "A", "x": 1}], "remove": ["A"], "order": ["A", "B"]}
+
+
+def test_versions_of_a_new_source_are_none_of_an_earlier_one() -> None:
+    boards = Boards({"known": 3}, {"known": b"[]"}, first=1_000)
+    for slug in ("known", "new"):
+        boards.show(slug, rows_of([("A", 1)]), 1.0, with_delta=False)
+    assert (boards.version("known"), boards.version("new")) == (4, 1_001)

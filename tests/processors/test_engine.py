@@ -13,7 +13,6 @@ from processors.scanning.engine import Engine
 from processors.scanning.publishing import Edition, Publisher
 from processors.snapshots import snapshot
 from processors.store import (
-    BOARDS,
     INTEREST,
     LISTENER_STATE,
     SCANS_LEASE,
@@ -332,8 +331,9 @@ def test_a_board_that_stays_as_it_is_is_said_again_after_five_seconds_only(store
     counts = []
     for _ in range(7):
         engine.tick()
-        counts.append(len(heard(listening).get("scanners:all", [])))
-    assert counts == [1, 0, 0, 0, 0, 1, 0]
+        messages = heard(listening)
+        counts.append((len(messages.get("scanners:all", [])), len(messages.get("tw:delta:scanners:all", []))))
+    assert counts == [(1, 0), (0, 0), (0, 0), (0, 0), (0, 0), (1, 0), (0, 0)]
 
 
 def test_the_first_ten_of_the_main_boards_come_in_one_message(store: Store, listening: Any) -> None:
@@ -351,44 +351,3 @@ def test_the_first_ten_of_the_main_boards_come_in_one_message(store: Store, list
     assert msgspec.json.decode(snapshot(store, "top_10_lists") or b"") == lists
     engine.tick()
     assert "top_10_lists" not in heard(listening)
-
-
-def applied(rows: list[dict[str, Any]], delta: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a reader of deltas makes of a board: rows without their ranks, best first."""
-    by_symbol = {row["symbol"]: row for row in rows if row["symbol"] not in delta["remove"]}
-    for row in delta["upsert"]:
-        by_symbol[row["symbol"]] = by_symbol.get(row["symbol"], {}) | row
-    return [by_symbol[symbol] for symbol in delta.get("order", by_symbol)]
-
-
-def test_deltas_make_of_one_board_the_next(store: Store, valkey: EmbeddedValkey) -> None:
-    begin(store)
-    scanner("all", "price > 0.5", limit=3)
-    engine = engine_of(store)
-    with redis.Redis.from_url(valkey.url) as client, client.pubsub() as one:
-        one.subscribe("tw:delta:scanners:all")
-        wait_until(lambda: one.get_message(timeout=0.1), what="the subscription")
-        store.redis.incr(INTEREST)
-        engine.tick()
-        state: list[dict[str, Any]] = []
-        version, sizes = 0, list[int]()
-        for step in (("A", 1.0), ("B", 2.0)), (("B", 3.0),), (("C", 1.5), ("D", 2.5)), (("A", 9.0),), (("B", 0.4),):
-            trades(store, *step, t=OPEN + len(sizes))
-            if len(sizes) == 3:
-                # Another engine goes on from what this one left.
-                store.redis.delete(SCANS_LEASE)
-                engine = engine_of(store)
-            engine.tick()
-            while (message := one.get_message(timeout=0.05)) is not None:
-                delta = msgspec.json.decode(message["data"])
-                assert delta["base"] == version
-                version += 1
-                state = applied(state, delta)
-                sizes.append(len(delta["upsert"]))
-                changed = delta["upsert"]
-            kept = msgspec.json.decode(store.redis.get("scanners:all"))
-            assert [{name: row[name] for name in row if name != "rank"} for row in kept] == state
-            if step == (("B", 3.0),):
-                # Its price and what follows from it, nothing else.
-                assert {"symbol", "price", "price_at"} <= set(changed[0]) < set(state[0])
-    assert version == int(store.redis.hget(BOARDS, "all"))

@@ -14,7 +14,7 @@ from listener.simulator.server import FeedServer
 from listener.simulator.subscriptions import Subscription
 from listener.simulator.wire import encode
 from processors import parts
-from processors.bars import bars_of, minute_bars, named, read_days
+from processors.bars import NamedBar, bars_of, minute_bars, named, read_days
 from processors.reference import Kind, ReferenceState
 from processors.reference.state import put_reference
 from processors.seeding import rest_bars
@@ -82,7 +82,7 @@ def rows(store: Store) -> dict[str, dict[str, Any]]:
     return {row["symbol"]: row for row in table.rows(moment_of(store, source)).to_dicts()}
 
 
-def bars(store: Store) -> dict[str, list[dict[str, Any]]]:
+def bars(store: Store) -> dict[str, list[NamedBar]]:
     """Minute bars that have a price; those from trades may have none."""
     days = read_days(store, store.redis.hkeys(parts.SEEDED) + store.redis.hkeys(parts.SECOND_BARS))
     found = {symbol.decode(): named(minute_bars(by_kind)) for symbol, by_kind in days.items()}
@@ -100,8 +100,8 @@ def assert_same(store: Store, market: SimulatedMarket, whole: Any, whole_bars: A
         assert own <= known <= traded, symbol
         assert {name: filled[symbol][name] for name in _FIELDS} == {name: row[name] for name in _FIELDS}, symbol
 
-    def priced(bar: dict[str, Any]) -> list[Any]:
-        return [bar[name] for name in ("start_timestamp", "open", "high", "low", "close")]
+    def priced(bar: NamedBar) -> list[float | None]:
+        return [bar["start_timestamp"], bar["open"], bar["high"], bar["low"], bar["close"]]
 
     for symbol, expected in whole_bars.items():
         found = filled_bars[symbol]

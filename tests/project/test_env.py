@@ -1,10 +1,12 @@
 """Variables as they are read: what is wrong is kept by name, and the default takes its place."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -191,3 +193,12 @@ def test_a_file_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
 def test_a_folder_instead_of_a_file_is_a_problem(tmp_path: Path) -> None:
     env.load_dotenv(tmp_path)
     assert "cannot be read" in _problem().message
+
+
+def test_the_example_shows_the_limits_that_hold_without_it() -> None:
+    lines = (env.BASE_DIR / ".env.example").read_text(encoding="utf-8").splitlines()
+    shown = dict(
+        line.lstrip("#").split("=", 1) for line in lines if re.match(r"#(WDS_[A-Z_]+|TRUSTED_PROXIES)=\d", line)
+    )
+    held = {name for name in dir(settings) if name.startswith("WDS_")} - {"WDS_URL", "WDS_REQUESTS_BURST"}
+    assert shown == {name: str(getattr(settings, name)) for name in held | {"TRUSTED_PROXIES"}}

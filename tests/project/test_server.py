@@ -81,6 +81,13 @@ class _Wire:
         assert frame.opcode is Opcode.TEXT
         return json.loads(bytes(frame.data))
 
+    def closed(self) -> tuple[int, str]:
+        """Read to the end; the close code and reason."""
+        while self.protocol.close_rcvd is None:
+            assert self._read(), "the connection ended without a close frame"
+            self._flush()
+        return self.protocol.close_rcvd.code, self.protocol.close_rcvd.reason
+
 
 def test_pages_then_a_socket_over_one_connection(web: Web) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=10)
@@ -165,6 +172,65 @@ def test_a_client_that_vanishes_while_much_is_unsent_leaves_nothing(web: Web, va
     assert "Traceback" not in web.part.output
 
 
+@pytest.fixture
+def wire(web: Web) -> Iterator[_Wire]:
+    """A WebSocket by hand of somebody who has been let in."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect(("127.0.0.1", web.port))
+        wire = _Wire(connection, web.port)
+        wire.say(action="auth", api_key=new_token("visitor"))
+        assert wire.hear() == {"status": "authorized"}
+        yield wire
+
+
+def test_messages_of_every_length_arrive_whole_and_in_order(web: Web, valkey: EmbeddedValkey) -> None:
+    lengths = [0, 123, 124, 8_189, 8_190, 65_533, 65_534, 1_000_000, 1]
+    with redis.Redis.from_url(valkey.url) as cache, Talk.authorised(web, new_token("visitor")) as talk:
+        talk.subscribe("news:latest")
+        for length in lengths:
+            cache.publish("news:latest", json.dumps("x" * length))
+        assert [len(talk.hear()) for _ in lengths] == lengths
+
+
+def test_a_message_that_is_too_large_is_told_so(web: Web, wire: _Wire) -> None:
+    wire.protocol.send_text(b"x" * 65_537)
+    wire._flush()
+    code, reason = wire.closed()
+    assert code == 1009
+    assert "65536" in reason
+    assert "x" * 100 not in web.part.output
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (b"\x81\x05hello", 1002),  # not masked
+        (b"\x81\x82\0\0\0\0\xc3\x28", 1007),  # no UTF-8
+        (b"\xf1\x80\0\0\0\0", 1002),  # reserved bits
+        (b"\x80\x80\0\0\0\0", 1002),  # goes on with nothing
+        (b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 1002),  # more than there can be
+    ],
+)
+def test_who_breaks_the_protocol_is_told_so(web: Web, wire: _Wire, frame: bytes, code: int) -> None:
+    wire.connection.sendall(frame)
+    assert wire.closed()[0] == code
+    assert web.answers()
+
+
+def test_who_asks_for_more_than_he_reads_is_told_so(web: Web, valkey: EmbeddedValkey, wire: _Wire) -> None:
+    with redis.Redis.from_url(valkey.url) as cache:
+        cache.set(_BOARD, json.dumps(["x" * 200_000]))
+    try:
+        for _ in range(2_500):
+            wire.say(action="get", cache=_BOARD)
+    except OSError:
+        # It was shut while we spoke.
+        pass
+    assert wire.closed() == (4429, "too many requests")
+    assert web.answers()
+
+
 @pytest.mark.parametrize("path", ["/", "/wss", "/ws/", "/ws/other", "/admin/"])
 def test_a_socket_at_another_address_is_refused(web: Web, path: str) -> None:
     with pytest.raises(InvalidStatus) as refused, connect(f"ws://127.0.0.1:{web.port}{path}", proxy=None):
@@ -211,22 +277,26 @@ def test_a_configuration_that_cannot_be_used_ends_it_with_78(tmp_path: Path) -> 
         assert "Traceback" not in part.output
 
 
-def test_asked_to_end_it_ends_soon_whoever_is_connected(
-    valkey: EmbeddedValkey, transactional_db: None, tmp_path: Path
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_end_it_tells_whoever_is_connected_and_ends_soon(
+    valkey: EmbeddedValkey, transactional_db: None, tmp_path: Path, asked: signal.Signals
 ) -> None:
     with web_server(tmp_path, valkey.url) as web:
         token = new_token("visitor")
         with Talk.authorised(web, token) as one, Talk.authorised(web, token) as other, Talk.to(web) as stranger:
-            one.subscribe("status")
+            one.subscribe("status", envelope=True)
             other.subscribe("scanners:*")
             half_a_request = socket.create_connection(("127.0.0.1", web.port))
             half_a_request.sendall(b"GET / HTTP/1.1\r\nHost")
             begun = time.monotonic()
-            web.part.process.send_signal(signal.SIGTERM)
-            web.part.process.wait(5)
+            assert web.part.end(asked) == 0
             assert time.monotonic() - begun < 3
+            assert not web.answers()
+            notice = one.hear()
+            assert notice.keys() == {"status", "after_ms"}
+            assert notice["status"] == "reconnect"
             for talk in (one, other, stranger):
-                assert talk.close_code() is not None
+                assert talk.close_code() == 1012
             half_a_request.close()
         assert "Traceback" not in web.part.output
 
@@ -256,9 +326,11 @@ def test_two_processes_share_a_listening_socket(valkey: EmbeddedValkey, transact
                 assert cache.pubsub_numsub("status")[0][1] == 2
                 cache.publish("status", "1")
                 assert [talk.hear() for talk in talks] == [1] * len(talks)
-                processes[0].kill()
-                processes[0].wait()
-                assert web.answers()
+                # One ends as it should; the other has the socket to itself then.
+                processes[0].terminate()
+                assert processes[0].wait(5) == 0
+                assert all(web.answers() for _ in range(5))
+                Talk.authorised(web, token).socket.close()
                 for talk in talks:
                     talk.socket.close()
         finally:

@@ -1,10 +1,11 @@
 """A web server for all tests of a module, and a cache to publish through."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import redis
+import redis.asyncio as redis_async
 
 from project.embedded import EmbeddedValkey
 from tests.widgets.serving import Talk, Web, new_token, web_server
@@ -29,6 +30,13 @@ def web(_web: Web, valkey: EmbeddedValkey, transactional_db: None) -> Web:
 def cache(valkey: EmbeddedValkey) -> Iterator["redis.Redis"]:
     """A client of the server's cache."""
     with redis.Redis.from_url(valkey.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_cache(valkey: EmbeddedValkey) -> AsyncIterator["redis_async.Redis"]:
+    """A client of the cache, for tests of hubs without a server."""
+    async with redis_async.Redis.from_url(valkey.url) as client:
         yield client
 
 

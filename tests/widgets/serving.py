@@ -21,6 +21,7 @@ from websockets.typing import Origin
 from control.models import ApiToken
 from project.processes import free_port
 from tests import services
+from tests.rights import new_user
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Web:
         try:
             with urllib.request.urlopen(f"{self.origin}/healthz", timeout=5) as response:
                 return bool(response.status == 200)
-        except urllib.error.URLError:
+        except (urllib.error.URLError, TimeoutError):
             return False
 
     def resident_mb(self) -> float:
@@ -140,15 +141,19 @@ class Talk:
 
     def close_code(self, seconds: float = 5.0) -> int | None:
         """Hear everything until the server closes; its close code."""
+        return self.end(seconds)[0]
+
+    def end(self, seconds: float = 5.0) -> tuple[int | None, str]:
+        """Hear everything until the server closes; its close code and reason."""
         deadline = time.monotonic() + seconds
         try:
             while (left := deadline - time.monotonic()) > 0:
                 self.socket.recv(timeout=left)
         except TimeoutError:
-            return None
+            return None, ""
         except ConnectionClosed as closed:
-            return closed.rcvd.code if closed.rcvd is not None else 1006
-        return None
+            return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd is not None else (1006, "")
+        return None, ""
 
     def __enter__(self) -> Self:
         return self
@@ -158,14 +163,13 @@ class Talk:
 
 
 def new_token(name: str, *, staff: bool = False, days: int | None = None) -> str:
-    """An API token of a user of that name, who is made if there is none."""
-    user, _ = User.objects.get_or_create(username=name, defaults={"is_staff": staff})
-    return ApiToken.issue(user, days=days)[1]
+    """An API token of a user of that name, who is made if there is none: one who may read the market."""
+    return ApiToken.issue(new_user(name, staff=staff), days=days)[1]
 
 
 def new_login(name: str, *, staff: bool = False) -> tuple[User, str]:
-    """A user and the session key of a login."""
-    user, _ = User.objects.get_or_create(username=name, defaults={"is_staff": staff})
+    """A user and the session key of a login; made if there is none, he may read the market."""
+    user = new_user(name, staff=staff)
     client = Client()
     client.force_login(user)
     assert client.session.session_key is not None

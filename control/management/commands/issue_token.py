@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from control.models import ApiToken
+from control.models import ApiToken, FeedGrant
 
 _MOST_DAYS = 36_500
 
@@ -38,3 +38,7 @@ class Command(BaseCommand):
             raise CommandError(f"The user {user.username!r} is switched off; a token would not be accepted.")
         _, token = ApiToken.issue(user, options["name"], days)
         self.stdout.write(token)
+        if not FeedGrant.objects.patterns_of([user.pk])[user.pk]:
+            self.stderr.write(
+                f"{user.username!r} may read no market data yet: put him into the group viewer in the admin."
+            )

@@ -41,6 +41,14 @@ class Command(BaseCommand):
         self.stdout.write(f"newest     {'no event yet' if age is None else f'{age / 1_000:,.1f} s behind the clock'}")
         self.stdout.write(f"listener   {stats['components']['listener']}")
         self.stdout.write(f"workers    {stats['components']['feed workers']}")
+        self.stdout.write(f"web        {stats['components']['web']}")
+        for process in stats["web"]:
+            self.stdout.write(
+                f"           {process['name']}: {process['sockets']:,} sockets, "
+                f"{process['subscriptions']:,} subscriptions, "
+                f"{process['deliveries_per_s']:,.0f} messages and {process['bytes_per_s'] / 1e6:,.1f} MB a second, "
+                f"{process['dropped']:,} dropped, {process['behind_ms']:,} ms behind"
+            )
         self.stdout.write("")
         self.stdout.write(f"{'':16}" + "".join(f"{feed:>14}" for feed in feeds))
         for term in TERMS:

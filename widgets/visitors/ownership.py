@@ -7,8 +7,6 @@ same name, so that no message is ever ahead of the knowledge whom it is for.
 from collections.abc import Callable
 from typing import Any, Final
 
-from processors.store import OWNERS, Store
-
 EVERYONE: Final = 0
 _NOBODY: Final = -1
 _OF_A_USER: Final = "alerts:user:"
@@ -19,28 +17,15 @@ def owner_of(feed: str, of_rule: Callable[[str], int | None]) -> int:
     """Whose a feed is: a user's number, or `EVERYONE`.
 
     Args:
-        feed: A concrete feed.
+        feed: A feed; a pattern is everyone's, since each message that it brings is looked at.
         of_rule: Gives the owner of a rule, as far as the engine has said it.
     """
-    if not feed.startswith(_OF_RULES):
+    if not feed.startswith(_OF_RULES) or feed.endswith("*"):
         return EVERYONE
     if feed.startswith(_OF_A_USER):
         user = feed.removeprefix(_OF_A_USER)
         return int(user) if user.isdecimal() and len(user) < 20 and user != "0" else _NOBODY
     return of_rule(feed.partition(":")[2]) or EVERYONE
-
-
-def owner_by_cache(store: Store, feed: str) -> int:
-    """Whose a feed is, asked of the cache.
-
-    Raises:
-        redis.RedisError: The cache cannot be read.
-    """
-
-    def of_rule(rule: str) -> int:
-        return int(store.redis.hget(OWNERS, rule) or EVERYONE)
-
-    return owner_of(feed, of_rule)
 
 
 def read_owners(kept: dict[Any, Any]) -> dict[str, int]:

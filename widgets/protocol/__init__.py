@@ -1,0 +1,73 @@
+"""What crosses `/ws`: a client's requests, read and checked; the answers and messages, put into words.
+
+The names are those of kuhl-haus-mdp's WDS, so that its clients work unchanged (design, "WDS protocol"). docs/wds.md
+explains the protocol, docs/asyncapi.json describes every message; both are held to these types by tests.
+"""
+
+from widgets.protocol.messages import (
+    ENVELOPE_END,
+    Authorized,
+    Cached,
+    Envelope,
+    Error,
+    Forbidden,
+    Interrupted,
+    InvalidAction,
+    InvalidKey,
+    Kind,
+    Pong,
+    Reconnect,
+    Resumed,
+    Status,
+    Subscribed,
+    Unauthorized,
+    Unsubscribed,
+    encode,
+    envelope_head,
+)
+from widgets.protocol.requests import (
+    Auth,
+    Get,
+    Ping,
+    ProtocolError,
+    Request,
+    Subscribe,
+    Unknown,
+    Unsubscribe,
+    checked_feed,
+    checked_limit,
+    read_request,
+)
+
+__all__ = [
+    "ENVELOPE_END",
+    "Auth",
+    "Authorized",
+    "Cached",
+    "Envelope",
+    "Error",
+    "Forbidden",
+    "Get",
+    "Interrupted",
+    "InvalidAction",
+    "InvalidKey",
+    "Kind",
+    "Ping",
+    "Pong",
+    "ProtocolError",
+    "Reconnect",
+    "Request",
+    "Resumed",
+    "Status",
+    "Subscribe",
+    "Subscribed",
+    "Unauthorized",
+    "Unknown",
+    "Unsubscribe",
+    "Unsubscribed",
+    "checked_feed",
+    "checked_limit",
+    "encode",
+    "envelope_head",
+    "read_request",
+]

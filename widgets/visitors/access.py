@@ -1,0 +1,193 @@
+"""Who may come in at `/ws`, and what they may read. The functions here ask the database."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from control.feed_patterns import allows
+from control.models import ApiToken, FeedGrant
+from control.tokens import spend_page_token
+
+LOGIN_ENDED: Final = "the login has ended"
+REVOKED: Final = "the token was revoked"
+EXPIRED: Final = "the token has expired"
+SWITCHED_OFF: Final = "the user was switched off"
+
+# Databases take so many parameters in one query at least.
+_MOST_AT_ONCE: Final = 5_000
+
+
+class Credential(NamedTuple):
+    """What a socket lives by: a login's session, or an API token's hash."""
+
+    session_key: str | None = None
+    token_digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Who a socket belongs to, what he may read, and what it lives by.
+
+    Attributes:
+        is_staff: He sees the rules of all users, as far as the patterns reach.
+        patterns: The feeds that were granted to him and to his groups.
+        expires_at: When login or token end by themselves, in epoch seconds; None: never.
+    """
+
+    user_id: int
+    username: str
+    is_staff: bool
+    patterns: frozenset[str]
+    session_key: str | None = None
+    token_digest: str | None = None
+    expires_at: float | None = None
+
+    @property
+    def credential(self) -> Credential:
+        """What it lives by."""
+        return Credential(self.session_key, self.token_digest)
+
+    def may_read(self, feed: str) -> bool:
+        """Whether this user may read a feed, a cache key, or everything that a pattern matches."""
+        return allows(self.patterns, feed)
+
+
+def grant_for_key(key: str) -> Grant | None:
+    """The grant of an API token or a page's token; None when it is neither, or no longer valid."""
+    digest = ApiToken.digest_of(key)
+    found = grants_of([Credential(token_digest=digest)])[Credential(token_digest=digest)]
+    if isinstance(found, Grant):
+        return found
+    named = spend_page_token(key)
+    return _grant_for_session(*named) if named is not None else None
+
+
+def grant_for_login(user: User, session_key: str) -> Grant | None:
+    """The grant of a login of the same origin; None when it does not stand."""
+    return _grant_for_session(user.pk, session_key)
+
+
+def _grant_for_session(user_id: int, session_key: str) -> Grant | None:
+    found = grants_of([Credential(session_key=session_key)])[Credential(session_key=session_key)]
+    return found if isinstance(found, Grant) and found.user_id == user_id else None
+
+
+def grants_of(credentials: Collection[Credential]) -> dict[Credential, Grant | str]:
+    """What logins and tokens are worth at this moment: a grant each, or why there is none.
+
+    A handful of queries, however many there are. A login ends by logging out, with time, and with a new password; the
+    last leaves the session in the database, so that it being there says too little.
+    """
+    everything = list(credentials)
+    found: dict[Credential, Grant | str] = {}
+    for start in range(0, len(everything), _MOST_AT_ONCE):
+        found |= _grants_of(everything[start : start + _MOST_AT_ONCE])
+    return found
+
+
+class _User(NamedTuple):
+    """What is asked of a user; a model's instance each would cost more than all else."""
+
+    pk: int
+    username: str
+    is_active: bool
+    is_staff: bool
+    password: str
+
+
+class _Held(NamedTuple):
+    """A login or token that stands as far as its own row says."""
+
+    user_id: int
+    expires_at: float | None
+    login_hash: str | None = None
+
+
+def _grants_of(credentials: list[Credential]) -> dict[Credential, Grant | str]:
+    held = {
+        **_logins([one.session_key for one in credentials if one.session_key is not None]),
+        **_tokens([one.token_digest for one in credentials if one.token_digest is not None]),
+    }
+    owners = {one.user_id for one in held.values() if isinstance(one, _Held)}
+    needed = User.objects.filter(pk__in=owners).values_list("pk", "username", "is_active", "is_staff", "password")
+    users = {row[0]: _User(*row) for row in needed}
+    patterns = FeedGrant.objects.patterns_of(users)
+    found: dict[Credential, Grant | str] = {}
+    for credential in credentials:
+        missing = REVOKED if credential.token_digest is not None else LOGIN_ENDED
+        one = held.get(credential, missing)
+        found[credential] = _grant(credential, one, users, patterns, missing) if isinstance(one, _Held) else one
+    return found
+
+
+def _grant(
+    credential: Credential,
+    held: _Held,
+    users: Mapping[int, _User],
+    patterns: Mapping[int, frozenset[str]],
+    missing: str,
+) -> Grant | str:
+    user = users.get(held.user_id)
+    if user is None:
+        return missing
+    if not user.is_active:
+        return SWITCHED_OFF
+    if held.login_hash is not None and held.login_hash not in _login_hashes(user.password):
+        return LOGIN_ENDED
+    return Grant(user.pk, user.username, user.is_staff, patterns[user.pk], *credential, expires_at=held.expires_at)
+
+
+def _logins(session_keys: list[str]) -> dict[Credential, _Held | str]:
+    """Logins, by their sessions; those that are not there have ended."""
+    now = timezone.now()
+    held: dict[Credential, _Held | str] = {}
+    rows = Session.objects.filter(session_key__in=session_keys) if session_keys else Session.objects.none()
+    for key, data, expires_at in rows.values_list("session_key", "session_data", "expire_date"):
+        login = _login_in(data) if expires_at > now else None
+        held[Credential(session_key=key)] = (
+            _Held(login[0], expires_at.timestamp(), login[1]) if login is not None else LOGIN_ENDED
+        )
+    return held
+
+
+def _tokens(digests: list[str]) -> dict[Credential, _Held | str]:
+    """Tokens, by their hashes; those that are not there were revoked."""
+    now = timezone.now()
+    held: dict[Credential, _Held | str] = {}
+    rows = ApiToken.objects.filter(digest__in=digests) if digests else ApiToken.objects.none()
+    for digest, user, revoked_at, expires_at in rows.values_list("digest", "user", "revoked_at", "expires_at"):
+        credential = Credential(token_digest=digest)
+        if revoked_at is not None:
+            held[credential] = REVOKED
+        elif expires_at is not None and expires_at <= now:
+            held[credential] = EXPIRED
+        else:
+            held[credential] = _Held(user, expires_at.timestamp() if expires_at is not None else None)
+    return held
+
+
+# Remembered, since the same sessions are looked at again and again, and reading one costs more than all else of it.
+@lru_cache(maxsize=20_000)
+def _login_in(session_data: str) -> tuple[int, str] | None:
+    """The user's number and the hash of his password that a session holds; None without a login."""
+    content = SessionStore().decode(session_data)
+    try:
+        user_id, backend, login_hash = (content[key] for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY))
+    except KeyError:
+        return None
+    return (int(user_id), login_hash) if backend in settings.AUTHENTICATION_BACKENDS else None
+
+
+@lru_cache(maxsize=20_000)
+def _login_hashes(password: str) -> frozenset[str]:
+    """What the sessions of a user with this (hashed) password may hold."""
+    user = User(password=password)
+    return frozenset((user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()))
