@@ -41,5 +41,15 @@ export default ts.config(
       '@typescript-eslint/no-unsafe-member-access': 'off',
     },
   },
+  {
+    // The client module stands on its own, and the page sees it through its front door.
+    files: ['src/wds/**/*.ts'],
+    rules: { 'no-restricted-imports': ['error', { patterns: ['../*'] }] },
+  },
+  {
+    files: ['src/**/*.{ts,vue}'],
+    ignores: ['src/wds/**'],
+    rules: { 'no-restricted-imports': ['error', { patterns: ['**/wds/*'] }] },
+  },
   { files: ['eslint.config.js'], ...ts.configs.disableTypeChecked },
 )

@@ -1,6 +1,6 @@
 /** Values as people read them, by unit. Nothing known is an en dash; a negative sign is a real minus, as wide as a plus. */
 
-import type { Scalar } from './wds/protocol'
+import type { Scalar } from './wds'
 
 /** What the server calls the units of its fields; one that is not known here is shown as plain text. */
 export type Unit =

@@ -7,7 +7,7 @@ import './styles/board.css'
 import './styles/page.css'
 import './styles/table.css'
 import './styles/top-bar.css'
-import { WdsClient } from './wds/client'
+import { WdsClient } from './wds'
 
 const page = readPage(document)
 const client = new WdsClient({

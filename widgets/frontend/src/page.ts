@@ -31,6 +31,8 @@ export interface Page {
   readonly user: string
   readonly version: string
   readonly boards: readonly Board[]
+  /** Nobody has granted this user any feed yet. */
+  readonly may_read_nothing?: boolean
   readonly fields: Readonly<Record<string, Field>>
 }
 

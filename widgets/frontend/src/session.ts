@@ -1,16 +1,13 @@
 /** The person's login, as the page sees it. */
 
-/** Thrown when the server no longer knows this login. */
-export class SessionEnded extends Error {
-  override name = 'SessionEnded'
-}
+import { NotAuthorised } from './wds'
 
 const TOKEN_TIMEOUT_MS = 10_000
 
 /**
  * Fetches a short-lived token for the next WebSocket handshake.
  *
- * @throws SessionEnded when the person is logged out.
+ * @throws NotAuthorised when the person is logged out.
  * @throws Error when the server cannot be reached or answers with something else.
  */
 export async function fetchToken(url: string, csrfToken: string): Promise<string> {
@@ -23,7 +20,7 @@ export async function fetchToken(url: string, csrfToken: string): Promise<string
     signal: AbortSignal.timeout(TOKEN_TIMEOUT_MS),
   })
   if (response.type === 'opaqueredirect' || response.status === 401 || response.status === 403) {
-    throw new SessionEnded('The login has ended.')
+    throw new NotAuthorised('the login has ended')
   }
   if (!response.ok) throw new Error(`The server answered ${response.status} to the request for a token.`)
   const body: unknown = await response.json()

@@ -1,7 +1,7 @@
 import type { ICellRendererComp, ICellRendererParams } from 'ag-grid-community'
 
 import { formatCountdown, NOTHING, timeOfDay } from '../format'
-import type { Row, Scalar } from '../wds/protocol'
+import type { Row, Scalar } from '../wds'
 import { startCountdown, stopCountdown, type Countdown } from './countdowns'
 
 type Params = ICellRendererParams<Row, Scalar>

@@ -1,7 +1,7 @@
 import type { ICellRendererComp, ICellRendererParams } from 'ag-grid-community'
 
 import { timeOfDay } from '../format'
-import type { Row } from '../wds/protocol'
+import type { Row } from '../wds'
 
 type Params = ICellRendererParams<Row, Row>
 

@@ -1,7 +1,7 @@
 import type { ICellRendererComp, ICellRendererParams } from 'ag-grid-community'
 
 import { formatValue, moveStrength, NOTHING, timeOn, type Unit } from '../format'
-import type { Row, Scalar } from '../wds/protocol'
+import type { Row, Scalar } from '../wds'
 import { extinguish, flashClass, light, type Flash } from './flashes'
 
 export interface ValueCellParams {

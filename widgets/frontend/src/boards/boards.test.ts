@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 
 import type { Unit } from '../format'
 import type { Board, Field } from '../page'
-import type { Row, Status } from '../wds/protocol'
+import type { Row, Status } from '../wds'
 import { boardColumns, boardWidth, compareValues } from './columns'
 import { countdownWords } from './CountdownCell'
 import { startCountdown, stopCountdown, tickCountdowns } from './countdowns'
@@ -106,6 +106,7 @@ test('a board is old when the connection is not live or it fell silent in an ope
   expect(isOld({ phase: 'live' }, open, 0, 12_000)).toBe(true)
   expect(isOld({ phase: 'live' }, { ...open, session: 'closed' }, 0, 99_000)).toBe(false)
   expect(isOld({ phase: 'stale', since: 0 }, open, 0, 100)).toBe(true)
+  expect(isOld({ phase: 'interrupted', reason: 'no cache' }, open, 0, 100)).toBe(true)
   expect(isOld({ phase: 'connecting' }, open, null, 100)).toBe(false)
 })
 

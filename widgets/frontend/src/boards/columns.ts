@@ -2,7 +2,7 @@ import type { ColDef, ValueGetterParams } from 'ag-grid-community'
 
 import type { Unit } from '../format'
 import type { Board, Field } from '../page'
-import type { Row, Scalar } from '../wds/protocol'
+import type { Row, Scalar } from '../wds'
 import { CountdownCell } from './CountdownCell'
 import { SymbolCell } from './SymbolCell'
 import { ValueCell, type ValueCellParams } from './ValueCell'

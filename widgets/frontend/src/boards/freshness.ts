@@ -1,7 +1,6 @@
 /** Whether what a board shows can be trusted to be now, and the words for it when there is nothing to show. */
 
-import type { ConnectionState } from '../wds/client'
-import type { Row, Status } from '../wds/protocol'
+import type { ConnectionState, Row, Status } from '../wds'
 
 /** The engine publishes each board every second: ten seconds of silence are no jitter. */
 export const OLD_AFTER_MS = 10_000

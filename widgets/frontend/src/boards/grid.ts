@@ -5,7 +5,7 @@ import {
   themeQuartz, TooltipModule, type ColDef, type GridApi, type Module,
 } from 'ag-grid-community'
 
-import type { Row } from '../wds/protocol'
+import type { Row } from '../wds'
 
 const modules: Module[] = [ClientSideRowModelModule, CellStyleModule, RowStyleModule, RowSelectionModule, RenderApiModule, TooltipModule]
 ModuleRegistry.registerModules(modules)

@@ -1,4 +1,4 @@
-import type { Row } from '../wds/protocol'
+import type { Row } from '../wds'
 
 function sameValues(a: Row, b: Row): boolean {
   const names = Object.keys(b)
@@ -19,7 +19,7 @@ export function reconcile(previous: readonly Row[], next: readonly Row[]): Row[]
     if (seen.has(row.symbol)) continue
     seen.add(row.symbol)
     const old = before.get(row.symbol)
-    rows.push(old !== undefined && sameValues(old, row) ? old : row)
+    rows.push(old !== undefined && (old === row || sameValues(old, row)) ? old : row)
   }
   return rows
 }

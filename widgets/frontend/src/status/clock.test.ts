@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import type { Status } from '../wds/protocol'
+import type { Status } from '../wds'
 import { clockFace, MarketClock, nextBell } from './clock'
 
 const NINE_THIRTY = Date.UTC(2026, 10, 20, 14, 30)

@@ -1,6 +1,6 @@
 /** The market's clock between two status messages, and the next bell. Times are epoch milliseconds. */
 
-import type { Session, Status } from '../wds/protocol'
+import type { Session, Status } from '../wds'
 
 const HOUR = 3_600_000
 /** Without a newer status the clock goes on for so long, then it stands: a running clock would claim a live market. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import type { Status } from '../wds/protocol'
+import type { Status } from '../wds'
 import { connectionWords } from './connection'
 
 const live: Status = {
@@ -27,8 +27,16 @@ test('a connection that lives while the server has no feed says so, with the rea
   })
 })
 
+test('an interruption says what is away', () => {
+  expect(connectionWords({ phase: 'interrupted', reason: 'the cache cannot be reached' }, live, 0)).toEqual({
+    tone: 'bad', label: 'Interrupted', detail: 'The cache cannot be reached. What you see is old.',
+  })
+})
+
 test('stale, offline and logged out each say what that means', () => {
   expect(connectionWords({ phase: 'stale', since: 0 }, live, 6000)).toMatchObject({ tone: 'busy', label: 'Stale' })
   expect(connectionWords({ phase: 'offline', reason: 'no network' }, live, 0).detail).toContain('no network')
-  expect(connectionWords({ phase: 'logged out' }, live, 0).detail).toContain('Log in')
+  expect(connectionWords({ phase: 'logged out', reason: 'the user was switched off' }, live, 0).detail).toBe(
+    'You are logged out: the user was switched off. Log in again to go on.',
+  )
 })

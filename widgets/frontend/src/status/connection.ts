@@ -1,7 +1,6 @@
 /** The connection's state in words: the browser's to the server, and the server's to its feed. */
 
-import type { ConnectionState } from '../wds/client'
-import type { Status } from '../wds/protocol'
+import type { ConnectionState, Status } from '../wds'
 
 export type Tone = 'good' | 'busy' | 'bad'
 
@@ -29,6 +28,12 @@ function feedWords(feed: Status['feed']): ConnectionWords {
   return { tone, label, detail: words === '' ? '' : words.replace(/\.$/, `${reason}.`) }
 }
 
+/** A reason as a sentence of its own. */
+function sentence(reason: string): string {
+  const words = reason.replace(/\.$/, '')
+  return `${words.slice(0, 1).toUpperCase()}${words.slice(1)}.`
+}
+
 /** @param now On the clock of `performance.now()`. */
 export function connectionWords(state: ConnectionState, status: Status | null, now: number): ConnectionWords {
   switch (state.phase) {
@@ -38,7 +43,9 @@ export function connectionWords(state: ConnectionState, status: Status | null, n
     case 'authenticating':
       return { tone: 'busy', label: 'Connecting…', detail: '' }
     case 'stale':
-      return { tone: 'busy', label: 'Stale', detail: 'No message for over five seconds. What you see may be old.' }
+      return { tone: 'busy', label: 'Stale', detail: 'The server has said nothing of the market for over five seconds. What you see may be old.' }
+    case 'interrupted':
+      return { tone: 'bad', label: 'Interrupted', detail: `${sentence(state.reason)} What you see is old.` }
     case 'waiting': {
       const seconds = Math.max(1, Math.ceil((state.retryAt - now) / 1000))
       return { tone: 'bad', label: `Reconnecting in ${seconds} s`, detail: `Not connected: ${state.reason}. What you see is old.` }
@@ -46,6 +53,6 @@ export function connectionWords(state: ConnectionState, status: Status | null, n
     case 'offline':
       return { tone: 'bad', label: 'Offline', detail: `Not connected: ${state.reason}. What you see is old.` }
     case 'logged out':
-      return { tone: 'bad', label: 'Logged out', detail: 'Your login has ended. Log in again to go on.' }
+      return { tone: 'bad', label: 'Logged out', detail: `You are logged out${state.reason === '' ? '' : `: ${state.reason}`}. Log in again to go on.` }
   }
 }

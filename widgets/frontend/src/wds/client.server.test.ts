@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test, vi } from 'vitest'
 import { WebSocketServer, type WebSocket as ServerSocket } from 'ws'
 
-import { WdsClient } from './client'
+import { WdsClient, type ConnectionState } from '.'
 
 /** The client over real sockets, against a local server that follows a script. */
 
@@ -79,4 +79,31 @@ test('the close code of a bad token arrives, and a fresh token is tried', async 
   })
   const { values } = follow(url, 'expired')
   await vi.waitFor(() => expect(values).toEqual(['in']), 5000)
+})
+
+test('a server that goes down and comes back carries a board of changes on where it stood', async () => {
+  const url = await serve((socket, connection) => {
+    socket.on('message', (data) => {
+      const message = read(data)
+      if (message.action === 'auth') socket.send('{"status":"authorized"}')
+      if (message.action !== 'subscribe') return
+      const say = (seq: number, type: string, value: unknown): void => socket.send(JSON.stringify({ feed: 'scanners:b', seq, type, data: value }))
+      say(1, 'snapshot', [{ symbol: 'A', price: 10 * connection, rank: 1 }])
+      say(2, 'delta', { base: 1, upsert: [{ symbol: 'A', price: 10 * connection + 1 }], remove: [] })
+      if (connection > 1) return
+      socket.send('{"status":"reconnect","after_ms":50}')
+      socket.close(1012, 'the server restarts')
+    })
+  })
+  const prices: unknown[] = []
+  const states: ConnectionState[] = []
+  const client = new WdsClient({ url, fetchToken: () => Promise.resolve('good') })
+  client.onState((state) => states.push(state))
+  client.subscribe('scanners:b', { onData: (rows) => prices.push((rows as { price: number }[])[0]?.price) }, { delta: true })
+  client.start()
+  ends.push(() => client.stop())
+  await vi.waitFor(() => expect(prices).toEqual([10, 11, 20, 21]), 5000)
+  expect(states.map((state) => state.phase)).toEqual([
+    'offline', 'connecting', 'authenticating', 'live', 'waiting', 'connecting', 'authenticating', 'live',
+  ])
 })

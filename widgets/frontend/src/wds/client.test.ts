@@ -1,332 +1,198 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 
-import { SessionEnded } from '../session'
-import { WdsClient, type ConnectionState, type Socket } from './client'
+import { ASK_AGAIN_MS, GAP_TIMEOUT_MS } from './client'
+import { connected, onFakeTime, recorder, subscribe } from './scripted'
 
-/** A socket whose server side the test plays. */
-class ScriptedSocket implements Socket {
-  onopen: (() => void) | null = null
-  onmessage: ((event: { data: unknown }) => void) | null = null
-  onclose: ((event: { code: number; reason: string }) => void) | null = null
-  readonly sent: unknown[] = []
-  closed = false
+onFakeTime()
 
-  send(text: string): void {
-    this.sent.push(JSON.parse(text))
-  }
-
-  close(): void {
-    this.closed = true
-  }
-
-  say(message: unknown): void {
-    this.onmessage?.({ data: JSON.stringify(message) })
-  }
-
-  end(code: number, reason = ''): void {
-    this.onclose?.({ code, reason })
-  }
-
-  authorize(): void {
-    this.onopen?.()
-    this.say({ status: 'authorized' })
-  }
-
-  feed(feed: string, seq: number, type: string, data: unknown): void {
-    this.say({ feed, seq, type, data })
-  }
-}
-
-interface Scene {
-  readonly client: WdsClient
-  readonly sockets: ScriptedSocket[]
-  readonly states: ConnectionState[]
-  readonly tokens: { fetch: () => Promise<string> }
-  socket: () => ScriptedSocket
-}
-
-let clients: WdsClient[] = []
-
-function scene(token: string | null = 'first', chance = 0): Scene {
-  const sockets: ScriptedSocket[] = []
-  const states: ConnectionState[] = []
-  let fetched = 0
-  const tokens = { fetch: () => Promise.resolve(`fresh-${++fetched}`) }
-  const client = new WdsClient({
-    url: 'ws://scripted/ws', token, fetchToken: () => tokens.fetch(), random: () => chance,
-    openSocket: () => {
-      const socket = new ScriptedSocket()
-      sockets.push(socket)
-      return socket
-    },
-  })
-  clients.push(client)
-  client.onState((state) => states.push(state))
-  const socket = (): ScriptedSocket => {
-    const last = sockets.at(-1)
-    if (last === undefined) throw new Error('no socket was opened')
-    return last
-  }
-  return { client, sockets, states, tokens, socket }
-}
-
-function recorder(): { values: unknown[]; refusals: string[]; onData: (data: unknown) => void; onRefused: (reason: string) => void } {
-  const values: unknown[] = []
-  const refusals: string[] = []
-  return { values, refusals, onData: (data) => values.push(data), onRefused: (reason) => refusals.push(reason) }
-}
-
-const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0)
-const subscribe = (feed: string): unknown => ({ action: 'subscribe', feed, envelope: true, snapshot: true })
-
-beforeEach(() => {
-  vi.useFakeTimers()
-})
-
-afterEach(() => {
-  for (const client of clients) client.stop()
-  clients = []
-  vi.useRealTimers()
-})
-
-test('it authorises with the page’s token first and subscribes only when authorised', async () => {
-  const { client, socket } = scene()
-  client.subscribe('status', recorder())
-  client.start()
-  await settle()
-  socket().onopen?.()
-  expect(socket().sent).toEqual([{ action: 'auth', api_key: 'first' }])
-  expect(client.state.phase).toBe('authenticating')
-  socket().say({ status: 'authorized' })
-  expect(socket().sent.slice(1)).toEqual([subscribe('status')])
-  expect(client.state.phase).toBe('live')
-})
+const BOARD = 'scanners:top_gainers'
 
 test('values reach the listener from the snapshot on', async () => {
-  const { client, socket } = scene()
   const board = recorder()
-  client.subscribe('scanners:top_gainers', board)
-  client.start()
-  await settle()
-  socket().authorize()
-  socket().feed('scanners:top_gainers', 1, 'snapshot', null)
-  socket().feed('scanners:top_gainers', 2, 'update', [{ symbol: 'A' }])
+  const { socket } = await connected([BOARD, board])
+  socket().feed(BOARD, 1, 'snapshot', null)
+  socket().feed(BOARD, 2, 'update', [{ symbol: 'A' }])
+  socket().feed('scanners:other', 1, 'update', [{ symbol: 'B' }])
   expect(board.values).toEqual([null, [{ symbol: 'A' }]])
 })
 
-test('after a gap updates wait for the snapshot that follows', async () => {
-  const { client, socket } = scene()
-  const board = recorder()
-  client.subscribe('b', board)
-  client.start()
-  await settle()
-  socket().authorize()
-  socket().feed('b', 1, 'snapshot', 'one')
-  socket().feed('b', 4, 'update', 'lost some')
-  socket().feed('b', 5, 'update', 'still not')
-  socket().feed('b', 6, 'snapshot', 'six')
-  socket().feed('b', 7, 'update', 'seven')
-  expect(board.values).toEqual(['one', 'six', 'seven'])
+test('after lost events updates wait for the snapshot that follows', async () => {
+  const alerts = recorder()
+  const { socket } = await connected(['alerts', alerts])
+  socket().feed('alerts', 1, 'snapshot', 'one')
+  socket().feed('alerts', 4, 'update', 'lost some')
+  socket().feed('alerts', 5, 'update', 'still not')
+  socket().feed('alerts', 6, 'snapshot', 'six')
+  socket().feed('alerts', 7, 'update', 'seven')
+  expect(alerts.values).toEqual(['one', 'six', 'seven'])
 })
 
-test('a gap that no snapshot closes asks for the feed again', async () => {
-  const { client, socket } = scene()
-  client.subscribe('b', recorder())
-  client.start()
-  await settle()
-  socket().authorize()
-  socket().feed('b', 1, 'snapshot', 'one')
-  socket().feed('b', 3, 'update', 'three')
-  await vi.advanceTimersByTimeAsync(3500)
-  expect(socket().sent.slice(2)).toEqual([{ action: 'unsubscribe', feed: 'b' }, subscribe('b')])
+test('a gap that no snapshot closes asks for the feed again, every three seconds', async () => {
+  const { socket } = await connected(['alerts', recorder()])
+  socket().feed('alerts', 1, 'snapshot', 'one')
+  socket().feed('alerts', 3, 'update', 'three')
+  await vi.advanceTimersByTimeAsync(GAP_TIMEOUT_MS + 500)
+  expect(socket().asked).toEqual([subscribe('alerts'), subscribe('alerts')])
+  await vi.advanceTimersByTimeAsync(GAP_TIMEOUT_MS + 500)
+  expect(socket().asked).toHaveLength(3)
+})
+
+test('of a state the newest message counts, whatever was lost before it', async () => {
+  const quote = recorder()
+  const { socket } = await connected(['quote:IBM', quote])
+  socket().feed('quote:IBM', 1, 'snapshot', 1)
+  socket().feed('quote:IBM', 5, 'update', 2)
+  expect(quote.values).toEqual([1, 2])
 })
 
 test('a repeated number is not shown twice', async () => {
-  const { client, socket } = scene()
+  const alerts = recorder()
+  const { socket } = await connected(['alerts', alerts])
+  socket().feed('alerts', 1, 'snapshot', 1)
+  socket().feed('alerts', 2, 'update', 2)
+  socket().feed('alerts', 2, 'update', 2)
+  socket().feed('alerts', 3, 'update', 3)
+  expect(alerts.values).toEqual([1, 2, 3])
+})
+
+test('deltas reach listeners as whole boards, and a heartbeat as the very same rows', async () => {
   const board = recorder()
-  client.subscribe('b', board)
-  client.start()
-  await settle()
-  socket().authorize()
-  socket().feed('b', 1, 'snapshot', 1)
-  socket().feed('b', 2, 'update', 2)
-  socket().feed('b', 2, 'update', 2)
-  expect(board.values).toEqual([1, 2])
+  const { socket } = await connected([BOARD, board, { delta: true }])
+  socket().feed(BOARD, 1, 'snapshot', [{ symbol: 'A', price: 1, rank: 1 }, { symbol: 'B', price: 2, rank: 2 }])
+  socket().feed(BOARD, 2, 'delta', { base: 1, upsert: [{ symbol: 'B', price: 3 }], remove: [], order: ['B', 'A'] })
+  socket().feed(BOARD, 3, 'delta', { base: 2, upsert: [], remove: [] })
+  expect(board.values.slice(1)).toEqual(
+    Array(2).fill([{ symbol: 'B', price: 3, rank: 1 }, { symbol: 'A', price: 1, rank: 2 }]),
+  )
+  expect(board.values[2]).toBe(board.values[1])
+})
+
+test('a delta that does not fit asks for a snapshot at once, and counts for nothing until it comes', async () => {
+  const board = recorder()
+  const { socket } = await connected([BOARD, board, { delta: true }])
+  socket().feed(BOARD, 1, 'snapshot', [{ symbol: 'A', rank: 1 }])
+  await vi.advanceTimersByTimeAsync(GAP_TIMEOUT_MS)
+  socket().feed(BOARD, 3, 'delta', { base: 2, upsert: [{ symbol: 'A', price: 2 }], remove: [] })
+  socket().feed(BOARD, 4, 'delta', { base: 3, upsert: [{ symbol: 'A', price: 3 }], remove: [] })
+  expect(socket().asked).toEqual([subscribe(BOARD, { delta: true }), subscribe(BOARD, { delta: true })])
+  socket().feed(BOARD, 5, 'snapshot', [{ symbol: 'A', price: 4, rank: 1 }])
+  socket().feed(BOARD, 6, 'delta', { base: 5, upsert: [{ symbol: 'A', price: 5 }], remove: [] })
+  expect(board.values.slice(1)).toEqual([[{ symbol: 'A', price: 4, rank: 1 }], [{ symbol: 'A', price: 5, rank: 1 }]])
 })
 
 test('two listeners share one subscription, and the later one gets the newest value at once', async () => {
-  const { client, socket } = scene()
   const [first, second] = [recorder(), recorder()]
-  const leaveFirst = client.subscribe('b', first)
-  client.start()
-  await settle()
-  socket().authorize()
-  socket().feed('b', 1, 'snapshot', 'one')
-  const leaveSecond = client.subscribe('b', second)
+  const { client, socket } = await connected()
+  const leaveFirst = client.subscribe('quote:IBM', first)
+  socket().feed('quote:IBM', 1, 'snapshot', 'one')
+  const leaveSecond = client.subscribe('quote:IBM', second)
   expect(second.values).toEqual(['one'])
   leaveFirst()
   leaveFirst()
-  socket().feed('b', 2, 'update', 'two')
+  socket().feed('quote:IBM', 2, 'update', 'two')
   expect([first.values, second.values]).toEqual([['one'], ['one', 'two']])
   leaveSecond()
-  expect(socket().sent.slice(1)).toEqual([subscribe('b'), { action: 'unsubscribe', feed: 'b' }])
+  expect(socket().asked).toEqual([subscribe('quote:IBM'), { action: 'unsubscribe', feed: 'quote:IBM' }])
 })
 
-test('a lost connection comes back with a fresh token and every subscription', async () => {
-  const { client, sockets, socket, states } = scene()
-  const board = recorder()
-  client.subscribe('b', board)
-  client.subscribe('status', recorder())
-  client.start()
-  await settle()
-  socket().authorize()
-  socket().feed('b', 9, 'snapshot', 'before')
-  socket().end(1006)
-  expect(states.at(-1)).toMatchObject({ phase: 'waiting', reason: 'the connection was lost' })
-  await vi.advanceTimersByTimeAsync(500)
-  expect(sockets).toHaveLength(2)
-  socket().authorize()
-  expect(socket().sent).toEqual([{ action: 'auth', api_key: 'fresh-1' }, subscribe('b'), subscribe('status')])
-  socket().feed('b', 1, 'snapshot', 'after')
-  expect(board.values).toEqual(['before', 'after'])
+test('who joins a list later gets it as a fresh snapshot: its events alone are no list', async () => {
+  const [first, second] = [recorder(), recorder()]
+  const { client, socket } = await connected(['alerts', first])
+  socket().feed('alerts', 1, 'snapshot', [])
+  socket().feed('alerts', 2, 'update', 'a')
+  client.subscribe('alerts', second)
+  expect(second.values).toEqual([])
+  expect(socket().asked).toEqual([subscribe('alerts'), subscribe('alerts')])
+  socket().feed('alerts', 3, 'snapshot', ['a'])
+  expect(first.values).toEqual([[], 'a', ['a']])
+  expect(second.values).toEqual([['a']])
 })
 
-test('attempts that fail wait longer each time, and a message makes the next wait short again', async () => {
-  const { client, socket, states } = scene('first', 0.5)
-  client.subscribe('status', recorder())
-  client.start()
-  await settle()
-  const waits: number[] = []
-  for (let attempt = 0; attempt < 4; attempt++) {
-    if (attempt === 3) {
-      socket().authorize()
-      socket().feed('status', 1, 'snapshot', {})
-    }
-    socket().end(1006)
-    const state = states.at(-1)
-    if (state?.phase !== 'waiting') throw new Error(`expected to wait, but was ${state?.phase ?? 'nothing'}`)
-    waits.push(state.retryAt - performance.now())
-    await vi.advanceTimersByTimeAsync(state.retryAt - performance.now())
+test('listeners with different wishes share the request that suits all of them', async () => {
+  const { client, socket } = await connected([BOARD, recorder(), { maxRate: 1 }])
+  const leave = client.subscribe(BOARD, recorder(), { delta: true, maxRate: 5 })
+  client.subscribe(BOARD, recorder(), { maxRate: 2 })
+  leave()
+  expect(socket().asked).toEqual([
+    subscribe(BOARD, { max_rate: 1 }), subscribe(BOARD, { delta: true, max_rate: 5 }), subscribe(BOARD, { max_rate: 2 }),
+  ])
+})
+
+test('a listener that asked for less gets less, but always the last', async () => {
+  const [fast, slow] = [recorder(), recorder()]
+  const { socket } = await connected(['quote:IBM', fast], ['quote:IBM', slow, { maxRate: 2 }])
+  expect(socket().asked).toEqual([subscribe('quote:IBM')])
+  for (let seq = 1; seq <= 10; seq++) {
+    socket().feed('quote:IBM', seq, seq === 1 ? 'snapshot' : 'update', seq)
+    await vi.advanceTimersByTimeAsync(100)
   }
-  expect(waits).toEqual([750, 1250, 2250, 750])
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(fast.values).toHaveLength(10)
+  expect(slow.values).toEqual([1, 5, 10])
 })
 
-test('a refused token is replaced once; refused again means logged out', async () => {
-  const { client, sockets, socket } = scene('old')
-  client.start()
-  await settle()
-  socket().onopen?.()
-  socket().end(4401)
-  await settle()
-  expect(sockets).toHaveLength(2)
-  socket().onopen?.()
-  expect(socket().sent).toEqual([{ action: 'auth', api_key: 'fresh-1' }])
-  socket().end(4401)
-  await settle()
-  expect(client.state.phase).toBe('logged out')
-  await vi.advanceTimersByTimeAsync(60_000)
-  expect(sockets).toHaveLength(2)
+test('what waits for a slow listener is gone when the right is, or something newer has come', async () => {
+  const slow = recorder()
+  const { client, socket } = await connected(['quote:IBM', slow, { maxRate: 2 }])
+  const leave = client.subscribe('quote:IBM', recorder())
+  for (const seq of [1, 2]) socket().feed('quote:IBM', seq, 'snapshot', seq)
+  leave()
+  socket().feed('quote:IBM', 3, 'snapshot', 3)
+  await vi.advanceTimersByTimeAsync(1_000)
+  client.subscribe('quote:IBM', recorder())
+  for (const seq of [4, 5]) socket().feed('quote:IBM', seq, 'update', seq)
+  socket().say({ status: 'forbidden', feed: 'quote:IBM' })
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(slow.values).toEqual([1, 3, 4])
 })
 
-test('a login that ended while connected is noticed when the token is fetched', async () => {
-  const { client, tokens, socket } = scene()
-  client.start()
-  await settle()
-  socket().authorize()
-  tokens.fetch = () => Promise.reject(new SessionEnded('ended'))
-  socket().end(4401)
-  await settle()
-  expect(client.state.phase).toBe('logged out')
-})
-
-test('a server that gives no token is asked again later', async () => {
-  const { client, tokens, sockets } = scene(null)
-  const good = tokens.fetch
-  tokens.fetch = () => Promise.reject(new Error('500'))
-  client.start()
-  await settle()
-  expect(client.state).toMatchObject({ phase: 'waiting', reason: 'the server does not answer' })
-  tokens.fetch = good
-  await vi.advanceTimersByTimeAsync(500)
-  expect(sockets).toHaveLength(1)
-})
-
-test('five silent seconds are stale, a message ends that, fifteen mean a new connection', async () => {
-  const { client, sockets, socket, states } = scene()
-  client.subscribe('status', recorder())
-  client.start()
-  await settle()
-  socket().authorize()
-  await vi.advanceTimersByTimeAsync(5500)
-  expect(client.state.phase).toBe('stale')
-  socket().feed('status', 1, 'snapshot', {})
-  expect(client.state.phase).toBe('live')
-  await vi.advanceTimersByTimeAsync(15_500)
-  expect(states.map((state) => state.phase)).toContain('waiting')
-  expect(sockets[0]?.closed).toBe(true)
-  expect(sockets.length).toBeGreaterThan(1)
-})
-
-test('a server that accepts but never answers is left after fifteen seconds', async () => {
-  const { client, socket, states } = scene()
-  client.start()
-  await settle()
-  socket().onopen?.()
-  await vi.advanceTimersByTimeAsync(15_000)
-  expect(states.at(-1)).toMatchObject({ phase: 'waiting', reason: 'no message for 15 seconds' })
-})
-
-test('garbage is counted and changes nothing', async () => {
-  const { client, socket } = scene()
-  const board = recorder()
-  client.subscribe('b', board)
-  client.start()
-  await settle()
-  socket().authorize()
-  socket().onmessage?.({ data: '{"feed":' })
-  socket().onmessage?.({ data: new ArrayBuffer(2) })
-  socket().say({ status: 'invalid action' })
-  socket().feed('b', 1, 'snapshot', 'one')
-  expect(client.malformed).toBe(2)
-  expect(board.values).toEqual(['one'])
+test('a pattern brings its feeds, each with its own numbers', async () => {
+  const heard: string[] = []
+  const { client, socket } = await connected(['alerts:*', { onData: (data, { feed }) => heard.push(`${feed} ${String(data)}`) }])
+  socket().feed('alerts:halts', 1, 'snapshot', 1)
+  socket().feed('alerts:momo', 1, 'snapshot', 2)
+  socket().feed('alerts:halts', 2, 'update', 3)
+  socket().feed('news:latest', 1, 'update', 4)
+  // It matches both names and is sent once.
+  const one = recorder()
+  client.subscribe('alerts:halts', one)
+  socket().feed('alerts:halts', 3, 'snapshot', 5)
+  expect(heard).toEqual(['alerts:halts 1', 'alerts:momo 2', 'alerts:halts 3', 'alerts:halts 5'])
+  expect(one.values).toEqual([5])
 })
 
 test('a refused feed tells its listeners why, also those that come later, and is not asked for again', async () => {
-  const { client, socket } = scene()
   const [first, later] = [recorder(), recorder()]
-  client.subscribe('secret', first)
-  client.start()
-  await settle()
-  socket().authorize()
+  const { client, socket } = await connected(['secret', first])
   socket().say({ status: 'forbidden', feed: 'secret' })
   client.subscribe('secret', later)
-  await vi.advanceTimersByTimeAsync(4000)
+  await vi.advanceTimersByTimeAsync(14_000)
   expect([first.refusals, later.refusals]).toEqual([['not allowed for this login'], ['not allowed for this login']])
-  expect(socket().sent).toHaveLength(2)
+  expect(socket().asked).toHaveLength(1)
 })
 
-test('without a network it waits, and comes back when the network does', async () => {
-  const { client, sockets, socket } = scene()
-  client.start()
-  await settle()
-  socket().authorize()
-  client.setOnline(false)
-  expect(client.state).toEqual({ phase: 'offline', reason: 'no network' })
-  await vi.advanceTimersByTimeAsync(30_000)
-  expect(sockets).toHaveLength(1)
-  client.setOnline(true)
-  await settle()
-  expect(sockets).toHaveLength(2)
+test('a request that fails for the moment, or is not answered, is sent again; one that is answered is not', async () => {
+  const [quote, alerts] = [recorder(), recorder()]
+  const { socket } = await connected(['quote:IBM', quote], ['alerts', alerts], ['news:latest', recorder()])
+  socket().say({ status: 'error', error: 'the cache cannot be reached', feed: 'quote:IBM' })
+  socket().say({ status: 'subscribed', feed: 'alerts' })
+  await vi.advanceTimersByTimeAsync(ASK_AGAIN_MS)
+  expect(socket().asked.slice(3)).toEqual([subscribe('quote:IBM'), subscribe('news:latest')])
+  socket().feed('quote:IBM', 1, 'snapshot', 1)
+  expect([quote.refusals, quote.values]).toEqual([['the cache cannot be reached'], [1]])
 })
 
-test('a stopped client lets go of its socket and does not return', async () => {
-  const { client, sockets, socket } = scene()
-  client.start()
-  await settle()
+test('a right that ends takes the last value along, and one that is back brings it', async () => {
+  const [first, later] = [recorder(), recorder()]
+  const { client, socket } = await connected([BOARD, first])
+  socket().feed(BOARD, 1, 'snapshot', [])
+  socket().say({ status: 'forbidden', feed: BOARD })
+  client.subscribe(BOARD, later)
+  expect(later.values).toEqual([])
+  expect(first.refusals).toHaveLength(1)
+  socket().end(1006)
+  await vi.advanceTimersByTimeAsync(500)
   socket().authorize()
-  client.stop()
-  await vi.advanceTimersByTimeAsync(60_000)
-  expect(socket().closed).toBe(true)
-  expect(sockets).toHaveLength(1)
-  expect(client.state.phase).toBe('offline')
+  socket().feed(BOARD, 1, 'snapshot', [])
+  expect([first.values, later.values]).toEqual([[[], []], [[]]])
 })

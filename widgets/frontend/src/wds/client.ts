@@ -1,275 +1,134 @@
-import { SessionEnded } from '../session'
-import { backoffDelay } from './backoff'
-import { CLOSE_UNAUTHORIZED, parseMessage, type ClientMessage, type FeedMessage, type StatusMessage } from './protocol'
-import { Subscription, type FeedListener } from './subscription'
+import { Connection } from './connection'
+import { Feed } from './feed'
+import { covers, isState, type FeedMessage, type FeedNotice } from './protocol'
+import { Subscription, type FeedListener, type FeedOptions } from './subscription'
 
-/** The connection's state, for people. Times are on the clock of `performance.now()`. */
-export type ConnectionState =
-  | { readonly phase: 'connecting' | 'authenticating' | 'live' }
-  /** Connected, but silent for over five seconds. */
-  | { readonly phase: 'stale'; readonly since: number }
-  | { readonly phase: 'waiting'; readonly retryAt: number; readonly reason: string }
-  /** The browser itself has no network, or the client was stopped. */
-  | { readonly phase: 'offline'; readonly reason: string }
-  | { readonly phase: 'logged out' }
-
-/** The part of the browser's WebSocket that the client uses. */
-export interface Socket {
-  onopen: (() => void) | null
-  onmessage: ((event: { data: unknown }) => void) | null
-  onclose: ((event: { code: number; reason: string }) => void) | null
-  send: (text: string) => void
-  close: () => void
-}
-
-export interface WdsClientOptions {
-  readonly url: string
-  /** Token for the first handshake; later ones fetch their own. */
-  readonly token: string | null
-  /** @throws SessionEnded when the person is logged out. */
-  readonly fetchToken: () => Promise<string>
-  readonly openSocket?: (url: string) => Socket
-  readonly random?: () => number
-}
-
-/** The server sends `status` every second: five seconds without a message is not normal. */
-export const STALE_AFTER_MS = 5_000
-export const DEAD_AFTER_MS = 15_000
-/** A gap is followed by a snapshot at once; when it is not, the feed is asked for again. */
+/** A gap is followed by a snapshot at once; when it is not, the feed is asked for again, at most this often. */
 export const GAP_TIMEOUT_MS = 3_000
-const WATCH_EVERY_MS = 500
+/** A request that is not answered, or that failed for the moment, is sent again after so long. */
+export const ASK_AGAIN_MS = 10_000
+/** Feeds whose numbers are followed at once; beyond it the one met first is forgotten, and begins anew. */
+export const MOST_FEEDS = 20_000
 
 /**
  * A connection to the WDS that stays: it authorises, subscribes, notices silence, and comes back with a fresh token.
  *
  * Nothing here throws to the caller; what goes wrong shows in the state, or at the listener of the feed.
  */
-export class WdsClient {
-  /** When the last message of any kind arrived, on the clock of `performance.now()`. */
-  lastMessageAt: number | null = null
-  /** Frames that were no message of the protocol. */
-  malformed = 0
-
-  private current: ConnectionState = { phase: 'offline', reason: 'not started' }
-  private readonly stateListeners = new Set<(state: ConnectionState) => void>()
+export class WdsClient extends Connection {
   private readonly subscriptions = new Map<string, Subscription>()
-  private socket: Socket | null = null
-  private authorized = false
-  private token: string | null
-  private attempt = 0
-  private tokenRefused = false
-  private openedAt = 0
-  /** Grows with each attempt, so that an answer to an abandoned one is recognised. */
-  private generation = 0
-  private retryTimer: ReturnType<typeof setTimeout> | undefined
-  private watchTimer: ReturnType<typeof setInterval> | undefined
-
-  constructor(private readonly options: WdsClientOptions) {
-    this.token = options.token
-  }
-
-  get state(): ConnectionState {
-    return this.current
-  }
-
-  /** Calls the listener with the state now and whenever it changes; returns what ends that. */
-  onState(listener: (state: ConnectionState) => void): () => void {
-    this.stateListeners.add(listener)
-    listener(this.current)
-    return () => this.stateListeners.delete(listener)
-  }
-
-  start(): void {
-    if (this.watchTimer !== undefined) return
-    this.watchTimer = setInterval(() => this.watch(), WATCH_EVERY_MS)
-    void this.connect()
-  }
-
-  stop(): void {
-    clearInterval(this.watchTimer)
-    this.watchTimer = undefined
-    this.abandon()
-    this.setState({ phase: 'offline', reason: 'stopped' })
-  }
-
-  /** The browser lost or found its network. */
-  setOnline(online: boolean): void {
-    if (this.watchTimer === undefined || this.current.phase === 'logged out') return
-    if (online) {
-      if (this.current.phase === 'offline') this.retryNow()
-    } else {
-      this.abandon()
-      this.setState({ phase: 'offline', reason: 'no network' })
-    }
-  }
-
-  /** Ends the wait before the next attempt. */
-  retryNow(): void {
-    if (this.current.phase !== 'waiting' && this.current.phase !== 'offline') return
-    this.attempt = 0
-    void this.connect()
-  }
+  private readonly patterns = new Set<Subscription>()
+  /** Concrete feeds as this socket sees them. */
+  private readonly feeds = new Map<string, Feed>()
 
   /**
-   * Follows a feed, on this socket and on all that come after it. Several listeners share one subscription.
+   * Follows a feed, or all that a pattern such as `quote:*` matches, on this socket and on all that come after it.
+   *
+   * Listeners of one name share one subscription. One that joins later gets the current value at once; of a list, such
+   * as alerts, all of the name's listeners get a fresh snapshot.
    *
    * @returns What ends it.
    */
-  subscribe(feed: string, listener: FeedListener): () => void {
-    let subscription = this.subscriptions.get(feed)
+  subscribe(name: string, listener: FeedListener, options: FeedOptions = {}): () => void {
+    let subscription = this.subscriptions.get(name)
     if (subscription === undefined) {
-      subscription = new Subscription(feed)
-      this.subscriptions.set(feed, subscription)
-      if (this.authorized) this.request(subscription)
-    } else {
-      const { latest, refusal } = subscription
-      if (latest !== null) listener.onData(latest.data, latest.receivedAt)
-      if (refusal !== null) listener.onRefused?.(refusal)
+      subscription = new Subscription(name)
+      this.subscriptions.set(name, subscription)
+      if (subscription.isPattern) this.patterns.add(subscription)
     }
-    subscription.listeners.add(listener)
-    return () => this.leave(feed, listener)
+    const shared = subscription
+    const leave = shared.join(listener, options)
+    if (shared.refusal !== null) listener.onRefused?.(shared.refusal)
+    if (shared.latest !== null) listener.onData(shared.latest.data, shared.latest)
+    if (this.authorised && (shared.changed || shared.needsSnapshot)) this.request(shared)
+    return () => {
+      if (leave()) this.left(shared)
+    }
   }
 
-  private leave(feed: string, listener: FeedListener): void {
-    const subscription = this.subscriptions.get(feed)
-    if (subscription?.listeners.delete(listener) !== true || subscription.listeners.size > 0) return
-    this.subscriptions.delete(feed)
-    if (this.authorized) this.send({ action: 'unsubscribe', feed })
-  }
-
-  private async connect(): Promise<void> {
-    this.abandon()
-    const generation = this.generation
-    this.setState({ phase: 'connecting' })
-    let token: string
-    try {
-      token = this.token ?? (await this.options.fetchToken())
-    } catch (error) {
-      if (generation !== this.generation) return
-      if (error instanceof SessionEnded) this.setState({ phase: 'logged out' })
-      else this.retryLater('the server does not answer')
+  private left(subscription: Subscription): void {
+    if (!subscription.abandoned) {
+      if (this.authorised && subscription.changed) this.request(subscription)
       return
     }
-    if (generation !== this.generation) return
-    this.token = null
-    this.open(token)
+    this.subscriptions.delete(subscription.name)
+    this.patterns.delete(subscription)
+    if (this.authorised) this.send({ action: 'unsubscribe', feed: subscription.name })
+    for (const feed of this.feeds.keys()) {
+      if (covers(subscription.name, feed) && this.carrier(feed) === undefined) this.feeds.delete(feed)
+    }
   }
 
-  private open(token: string): void {
-    const create = this.options.openSocket ?? ((url: string): Socket => new WebSocket(url) as Socket)
-    let socket: Socket
-    try {
-      socket = create(this.options.url)
-    } catch {
-      this.retryLater('the address of the data service is not valid')
+  protected override ready(): void {
+    this.feeds.clear()
+    for (const subscription of this.subscriptions.values()) this.request(subscription)
+  }
+
+  protected override received(message: FeedMessage | FeedNotice, now: number): void {
+    if (!('status' in message)) {
+      this.receivedValue(message, now)
       return
     }
-    this.socket = socket
-    this.openedAt = performance.now()
-    socket.onopen = () => {
-      this.setState({ phase: 'authenticating' })
-      this.send({ action: 'auth', api_key: token })
-    }
-    socket.onmessage = (event) => this.receive(event.data)
-    socket.onclose = (event) => this.closed(event.code, event.reason)
+    const subscription = this.subscriptions.get(message.feed)
+    // Of one that was ended and begun again, the end may be heard after the beginning.
+    if (subscription === undefined || message.status === 'unsubscribed') return
+    subscription.answered = message.status !== 'error'
+    if (message.status === 'forbidden') subscription.refuse('not allowed for this login')
+    else if (message.status === 'error') subscription.refuse(message.error)
   }
 
-  private receive(data: unknown): void {
-    const message = typeof data === 'string' ? parseMessage(data) : null
-    if (message === null) {
-      this.malformed += 1
-      return
+  private receivedValue(message: FeedMessage, now: number): void {
+    const name = message.feed
+    if (this.carrier(name) === undefined) return
+    let feed = this.feeds.get(name)
+    if (feed === undefined) {
+      feed = new Feed(name)
+      this.feeds.set(name, feed)
+      const [oldest] = this.feeds.keys()
+      if (this.feeds.size > MOST_FEEDS && oldest !== undefined) this.feeds.delete(oldest)
     }
-    this.lastMessageAt = performance.now()
-    if (this.current.phase === 'stale') this.setState({ phase: 'live' })
-    if ('status' in message) this.receiveStatus(message)
-    else this.receiveFeed(message, this.lastMessageAt)
-  }
-
-  private receiveStatus(message: StatusMessage): void {
-    if (message.status === 'authorized') {
-      if (this.authorized) return
-      this.authorized = true
-      this.tokenRefused = false
-      this.setState({ phase: 'live' })
-      for (const subscription of this.subscriptions.values()) this.request(subscription)
-    } else if (message.status === 'forbidden') {
-      this.subscriptions.get(message.feed)?.refuse('not allowed for this login')
-    } else if (message.status === 'error' && message.feed !== undefined) {
-      this.subscriptions.get(message.feed)?.refuse(message.error)
+    const value = feed.accept(message, now)
+    if (value !== null) {
+      // The server sends a message once, however many of the names match it.
+      this.subscriptions.get(name)?.deliver(value)
+      for (const pattern of this.patterns) if (covers(pattern.name, name)) pattern.deliver(value)
+    } else if (feed.gapSince !== null && isState(name)) {
+      // A delta that does not fit. After lost events of a list the server sends a snapshot by itself.
+      this.ask(name, now)
     }
   }
 
-  private receiveFeed(message: FeedMessage, now: number): void {
-    this.attempt = 0
-    this.subscriptions.get(message.feed)?.accept(message, now)
+  protected override watched(now: number): number | null {
+    for (const feed of this.feeds.values()) {
+      if (feed.gapSince !== null && now - feed.gapSince >= GAP_TIMEOUT_MS) this.ask(feed.name, now)
+    }
+    let silentSince: number | null = null
+    for (const subscription of this.subscriptions.values()) {
+      if (!subscription.answered && now - subscription.requestedAt >= ASK_AGAIN_MS) this.request(subscription)
+      const limit = subscription.refusal === null ? subscription.staleAfterMs : null
+      const since = Math.max(subscription.heardAt ?? 0, this.liveSince)
+      if (limit !== null && now - since >= limit) silentSince = Math.min(silentSince ?? since, since)
+    }
+    return silentSince
+  }
+
+  /** The subscription through which the server sends a feed: its own, else that of the longest pattern. */
+  private carrier(feed: string): Subscription | undefined {
+    const own = this.subscriptions.get(feed)
+    if (own !== undefined || this.patterns.size === 0) return own
+    const matching = [...this.patterns].filter((pattern) => covers(pattern.name, feed))
+    return matching.toSorted((a, b) => b.name.length - a.name.length)[0]
+  }
+
+  /** Asks for a fresh snapshot, unless that has just been done. */
+  private ask(feed: string, now: number): void {
+    const carrier = this.carrier(feed)
+    if (carrier !== undefined && now - carrier.requestedAt >= GAP_TIMEOUT_MS) this.request(carrier)
   }
 
   private request(subscription: Subscription): void {
-    subscription.restart()
-    this.send({ action: 'subscribe', feed: subscription.feed, envelope: true, snapshot: true })
-  }
-
-  private send(message: ClientMessage): void {
-    this.socket?.send(JSON.stringify(message))
-  }
-
-  private closed(code: number, reason: string): void {
-    const wasAuthorized = this.authorized
-    this.abandon()
-    if (code !== CLOSE_UNAUTHORIZED) {
-      this.retryLater(reason !== '' ? reason : wasAuthorized ? 'the connection was lost' : 'the server cannot be reached')
-    } else if (this.tokenRefused) {
-      this.setState({ phase: 'logged out' })
-    } else {
-      this.tokenRefused = true
-      void this.connect()
-    }
-  }
-
-  private retryLater(reason: string): void {
-    const delay = backoffDelay(this.attempt, (this.options.random ?? Math.random)())
-    this.attempt += 1
-    this.setState({ phase: 'waiting', retryAt: performance.now() + delay, reason })
-    this.retryTimer = setTimeout(() => void this.connect(), delay)
-  }
-
-  /** Lets go of the socket without waiting for its closing handshake, which a dead peer never answers. */
-  private abandon(): void {
-    this.generation += 1
-    clearTimeout(this.retryTimer)
-    this.authorized = false
-    const socket = this.socket
-    this.socket = null
-    if (socket === null) return
-    socket.onopen = socket.onmessage = socket.onclose = null
-    socket.close()
-  }
-
-  private watch(): void {
-    if (this.socket === null) return
-    const now = performance.now()
-    const since = Math.max(this.openedAt, this.lastMessageAt ?? 0)
-    if (now - since >= DEAD_AFTER_MS) {
-      this.abandon()
-      this.retryLater('no message for 15 seconds')
-    } else if (this.current.phase === 'live' && now - since >= STALE_AFTER_MS) {
-      this.setState({ phase: 'stale', since })
-    }
-    if (!this.authorized) return
-    for (const subscription of this.subscriptions.values()) {
-      if (subscription.gapSince !== null && now - subscription.gapSince >= GAP_TIMEOUT_MS) {
-        this.send({ action: 'unsubscribe', feed: subscription.feed })
-        this.request(subscription)
-        subscription.gapSince = now
-      }
-    }
-  }
-
-  private setState(state: ConnectionState): void {
-    const previous = this.current
-    this.current = state
-    if (previous.phase === state.phase && state.phase !== 'waiting' && state.phase !== 'offline') return
-    for (const listener of this.stateListeners) listener(state)
+    const request = subscription.request()
+    subscription.sent(request, performance.now())
+    this.send(request)
   }
 }

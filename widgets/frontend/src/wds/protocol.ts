@@ -1,58 +1,26 @@
-/** Every message of the WDS protocol (`/ws`), as the browser sends and receives it. */
+/** Every message of the WDS protocol (`/ws`), as this client sends and receives it. */
 
-export type Scalar = string | number | boolean | null
+import { isObject } from './rows'
 
-/** One row of the symbol table, as boards carry it. Times are epoch milliseconds. */
-export interface Row {
-  readonly symbol: string
-  readonly rank?: number
-  readonly trading_day?: string
-  readonly session?: Session
-  readonly complete?: boolean
-  /** The company's name. */
-  readonly name?: string | null
-  readonly halted?: boolean | null
-  readonly halted_at?: number | null
-  readonly halt_reason?: string | null
-  readonly [field: string]: Scalar | undefined
-}
-
-/** The value of a board's feed: rows, best first, or null while nothing has been published. */
-export type BoardData = readonly Row[] | null
-
-export type Session = 'pre' | 'regular' | 'post' | 'closed'
-
-/** Empty: there has been no source yet. */
-export type SourceKind = 'live' | 'simulator' | 'recording' | ''
-
-export type FeedState = 'live' | 'connecting' | 'authenticating' | 'backing off' | 'refused' | 'waiting' | 'stopped'
-
-/** The value of the feed `status`, sent once a second. */
-export interface Status {
-  /** Server's wall clock when it was sent, epoch ms. */
-  readonly at: number
-  /** Newest event time of the source, epoch ms. */
-  readonly market_clock: number | null
-  readonly session: Session
-  readonly trading_day: string | null
-  /** Epoch ms of the next change of session; known only to servers that send it. */
-  readonly next_bell_at?: number | null
-  readonly source: string
-  readonly kind: SourceKind
-  readonly speed: number
-  readonly newest_event_at: number | null
-  readonly delay_ms: number | null
-  /** Which halts are seen at all, in words; known only to servers that send it. */
-  readonly halts?: { readonly covers: string }
-  readonly feed: { readonly state: FeedState; readonly since: number; readonly reason: string }
+export interface Subscribe {
+  readonly action: 'subscribe'
+  /** A feed's name, or a pattern that ends in `*`. */
+  readonly feed: string
+  readonly envelope: true
+  readonly snapshot: true
+  /** Boards as changes from one message to the next. */
+  readonly delta?: true
+  /** At most so many messages a second, the latest wins. */
+  readonly max_rate?: number
 }
 
 export type ClientMessage =
   | { readonly action: 'auth'; readonly api_key: string }
-  | { readonly action: 'subscribe'; readonly feed: string; readonly envelope: true; readonly snapshot: true }
+  | Subscribe
   | { readonly action: 'unsubscribe'; readonly feed: string }
+  | { readonly action: 'ping' }
 
-/** A value of one feed. `seq` counts the messages sent on this socket for this feed. */
+/** A value of one feed, or a change of it. `seq` counts the messages sent on this socket for this feed. */
 export interface FeedMessage {
   readonly feed: string
   readonly seq: number
@@ -60,28 +28,62 @@ export interface FeedMessage {
   readonly data: unknown
 }
 
-export type StatusMessage =
-  | { readonly status: 'authorized' | 'invalid key' | 'unauthorized' | 'invalid action' }
+/** What the server says of one feed or pattern. */
+export type FeedNotice =
   | { readonly status: 'subscribed' | 'unsubscribed' | 'forbidden'; readonly feed: string }
-  | { readonly status: 'error'; readonly error: string; readonly feed?: string }
+  | { readonly status: 'error'; readonly error: string; readonly feed: string }
 
-/** Close code of a socket whose token or login is no longer good. */
-export const CLOSE_UNAUTHORIZED = 4401
+/** What the server says of the socket. */
+export type SocketNotice =
+  | { readonly status: 'authorized' | 'invalid key' | 'unauthorized' | 'invalid action' | 'resumed' }
+  | { readonly status: 'error' | 'interrupted'; readonly error: string }
+  /** `at`: the server's wall clock, epoch ms. */
+  | { readonly status: 'pong'; readonly at: number }
+  /** The server goes down: come back after so long. */
+  | { readonly status: 'reconnect'; readonly after_ms: number }
 
-const BARE_STATUSES: ReadonlySet<string> = new Set(['authorized', 'invalid key', 'unauthorized', 'invalid action'])
-const FEED_STATUSES: ReadonlySet<string> = new Set(['subscribed', 'unsubscribed', 'forbidden'])
-const FEED_TYPES: ReadonlySet<string> = new Set(['snapshot', 'update', 'delta'])
+export type ServerMessage = FeedMessage | FeedNotice | SocketNotice
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** Codes of the WDS beside the usual ones of WebSockets. */
+export const CLOSE = {
+  /** The token or the login is no longer good, or there was none in time. */
+  notAuthorised: 4401,
+  /** The server goes down to come back. */
+  restart: 1012,
+  /** The process has as many sockets as it takes; another may have room. */
+  full: 1013,
+  /** Too many requests, subscriptions or sockets. */
+  tooMany: 4429,
+} as const
+
+/** The first words of the feeds whose every message is the whole state; others bring one event a message. */
+const STATES = ['scanners:', 'quote:', 'status', 'stocks:quotes:', 'stocks:agg:', 'top_10_lists'] as const
+
+/** Whether each message of a feed is its whole state, so that only the latest counts. */
+export function isState(feed: string): boolean {
+  return STATES.some((start) => feed.startsWith(start))
 }
+
+/** Whether a feed is a board, which can come as deltas. */
+export function isBoard(feed: string): boolean {
+  return feed.startsWith('scanners:')
+}
+
+/** Whether a subscription's name, a feed or a pattern, covers a feed. */
+export function covers(name: string, feed: string): boolean {
+  return name === feed || (name.endsWith('*') && feed.startsWith(name.slice(0, -1)))
+}
+
+const BARE: ReadonlySet<string> = new Set(['authorized', 'invalid key', 'unauthorized', 'invalid action', 'resumed'])
+const OF_A_FEED: ReadonlySet<string> = new Set(['subscribed', 'unsubscribed', 'forbidden'])
+const TYPES: ReadonlySet<string> = new Set(['snapshot', 'update', 'delta'])
 
 /**
  * Reads one text frame from the server.
  *
  * @returns The message, or null for anything the protocol does not know.
  */
-export function parseMessage(text: string): FeedMessage | StatusMessage | null {
+export function parseMessage(text: string): ServerMessage | null {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -89,36 +91,19 @@ export function parseMessage(text: string): FeedMessage | StatusMessage | null {
     return null
   }
   if (!isObject(value)) return null
-  if (typeof value.status === 'string') return parseStatus(value, value.status)
+  if (typeof value.status === 'string') return parseNotice(value, value.status)
   const { feed, seq, type, data } = value
-  if (typeof feed !== 'string' || typeof seq !== 'number' || typeof type !== 'string' || !FEED_TYPES.has(type)) {
-    return null
-  }
+  if (typeof feed !== 'string' || typeof seq !== 'number' || typeof type !== 'string' || !TYPES.has(type)) return null
   return { feed, seq, type: type as FeedMessage['type'], data }
 }
 
-function parseStatus(value: Record<string, unknown>, status: string): StatusMessage | null {
-  const feed = value.feed
-  if (BARE_STATUSES.has(status)) return { status } as StatusMessage
-  if (FEED_STATUSES.has(status)) return typeof feed === 'string' ? ({ status, feed } as StatusMessage) : null
-  if (status !== 'error') return null
-  const error = typeof value.error === 'string' ? value.error : 'unknown error'
-  return typeof feed === 'string' ? { status, error, feed } : { status, error }
-}
-
-/** Whether the value is a board: null, or an array of objects that have a symbol. */
-export function isBoardData(value: unknown): value is BoardData {
-  return value === null || (Array.isArray(value) && value.every((row) => isObject(row) && typeof row.symbol === 'string'))
-}
-
-/** Whether the value has the parts of a status message that the page depends on. */
-export function isStatus(value: unknown): value is Status {
-  return (
-    isObject(value) &&
-    typeof value.at === 'number' &&
-    typeof value.session === 'string' &&
-    typeof value.kind === 'string' &&
-    isObject(value.feed) &&
-    typeof value.feed.state === 'string'
-  )
+function parseNotice(value: Record<string, unknown>, status: string): FeedNotice | SocketNotice | null {
+  const { feed, error, at, after_ms } = value
+  if (BARE.has(status)) return { status } as SocketNotice
+  if (OF_A_FEED.has(status)) return typeof feed === 'string' ? ({ status, feed } as FeedNotice) : null
+  if (status === 'pong') return typeof at === 'number' ? { status, at } : null
+  if (status === 'reconnect') return typeof after_ms === 'number' && after_ms >= 0 ? { status, after_ms } : null
+  if (status !== 'error' && status !== 'interrupted') return null
+  const words = typeof error === 'string' ? error : 'unknown error'
+  return status === 'error' && typeof feed === 'string' ? { status, error: words, feed } : { status, error: words }
 }
