@@ -69,8 +69,13 @@ class Daemon:
         """The process, which is also its group, or None before the first start."""
         return None if self._process is None else self._process.pid
 
-    def start(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+    def start(self, command: Sequence[str], env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()) -> None:
         """Start `command` in the log's folder.
+
+        Args:
+            command: The program and its arguments.
+            env: Its environment; without one, ours.
+            pass_fds: File descriptors that it inherits.
 
         Raises:
             ServiceUnavailable: the program cannot be executed.
@@ -87,6 +92,7 @@ class Daemon:
                     # Ctrl-C in a terminal goes to a whole session; when this one ends is our decision.
                     start_new_session=True,
                     preexec_fn=dies_with_parent(),
+                    pass_fds=tuple(pass_fds),
                 )
             except OSError as error:
                 raise ServiceUnavailable(f"{self.name} could not be started: {error}.") from error
@@ -100,9 +106,9 @@ class Daemon:
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.running:
-                raise ServiceUnavailable(f"{self.name} ended while it started{self._last_words()}")
+                raise ServiceUnavailable(f"{self.name} ended while it started{self.last_words()}")
             if time.monotonic() > deadline:
-                raise ServiceUnavailable(f"{self.name} was not ready within {seconds:.0f} s{self._last_words()}")
+                raise ServiceUnavailable(f"{self.name} was not ready within {seconds:.0f} s{self.last_words()}")
             time.sleep(0.02)
 
     def stop(self, seconds: float) -> None:
@@ -122,6 +128,7 @@ class Daemon:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The end of what it printed, for the end of a message."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return ":\n" + "\n".join(lines[-8:]) if lines else "."

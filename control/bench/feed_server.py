@@ -8,12 +8,12 @@ import argparse
 import asyncio
 import datetime as dt
 import secrets
-import sys
 from collections import Counter
 from time import monotonic, time_ns
 
 import msgspec
 
+from control.bench.saying import say
 from control.bench.stream import MIXES, FrameTemplate, cycle_seconds, make_frames
 from listener.simulator.client import Client
 from listener.simulator.recorded_reference import RecordedReference
@@ -58,11 +58,6 @@ class Finished(msgspec.Struct, frozen=True, tag_field="is", tag="finished"):
 
 
 Said = Listening | Measuring | Finished
-
-
-def _say(what: Said) -> None:
-    sys.stdout.write(msgspec.json.encode(what).decode() + "\n")
-    sys.stdout.flush()
 
 
 class BenchMarket:
@@ -115,7 +110,7 @@ class BenchMarket:
                 await asyncio.sleep(max(0.0, -late))
                 if not measured_from and due >= self._warm_up:
                     measured_from = monotonic()
-                    _say(Measuring(time_ns() // 1_000))
+                    say(Measuring(time_ns() // 1_000))
                 if measured_from:
                     self._latest = max(self._latest, late)
                 self._send(frame, audience.client, second_zero + int(due) * 1_000, bool(measured_from))
@@ -126,7 +121,7 @@ class BenchMarket:
         if (client := audience.client) is not None:
             async with asyncio.timeout(_DRAIN_S):
                 await client.drained()
-        _say(
+        say(
             Finished(
                 at,
                 self._sent,
@@ -151,7 +146,7 @@ class BenchMarket:
 
 async def _serve(market: BenchMarket) -> None:
     def announce(address: str) -> None:
-        _say(Listening(address, market.source_id))
+        say(Listening(address, market.source_id))
 
     await serve(market, DEFAULT_API_KEY, "127.0.0.1", 0, announce)
 

@@ -8,10 +8,12 @@ import psutil
 from django.conf import settings
 
 from control.bench.feed_server import Finished, Measuring
-from control.bench.latency import Latency, latency
+from control.bench.latency import Seen, latency
 from control.bench.measuring import Meter, ProcessCost
+from control.bench.parts import PartEnded
+from control.bench.percentiles import Latency
 from control.bench.stream import PROBED, QUOTE
-from control.bench.system import Feed, Load, PartEnded, System
+from control.bench.system import Feed, Load, System
 from processors.accounts import SETTLED_TERMS, accounts, imbalance
 
 # The share of the asked rate that the feed server must reach, or what was measured was the feed server.
@@ -46,6 +48,8 @@ class Outcome(TypedDict):
         latest_frame_ms: By how much the latest frame missed its time.
         latency_ms: From feed to cache, while measuring.
         latency_ms_by_type: The same by the probes' event type.
+        socket_latency_ms: From feed to a client's socket; None without one.
+        socket_latency_ms_by_type: The same by event type.
         probes_missing: Probes of trades and bars that were sent and not seen; of quotes some are conflated away.
         nothing_lost: Whether every event was processed, once.
         keeps_up: Whether it also could have gone on like this.
@@ -75,6 +79,8 @@ class Outcome(TypedDict):
     latest_frame_ms: float
     latency_ms: Latency
     latency_ms_by_type: dict[str, Latency]
+    socket_latency_ms: Latency | None
+    socket_latency_ms_by_type: dict[str, Latency]
     probes_missing: int
     nothing_lost: bool
     keeps_up: bool
@@ -132,6 +138,7 @@ def _measured(system: System, load: Load, feed: Feed) -> Outcome:
         total.update(terms)
     missing = _probes_missing(system, feed, finished)
     seen = system.probes.between(measuring.at, finished.at)
+    at_socket = [] if system.socket_probes is None else system.socket_probes.between(measuring.at, finished.at)
     rate = processed / elapsed
     return Outcome(
         rate=load.rate,
@@ -155,15 +162,19 @@ def _measured(system: System, load: Load, feed: Feed) -> Outcome:
         kept_pace=finished.rate >= _PACE * load.rate,
         latest_frame_ms=round(finished.latest_ms, 1),
         latency_ms=latency(seen),
-        latency_ms_by_type={
-            kind: latency(probe for probe in seen if probe.kind == kind) for kind in PROBED[load.feeds]
-        },
+        latency_ms_by_type=_by_type(seen, load),
+        socket_latency_ms=latency(at_socket) if system.socket_probes is not None else None,
+        socket_latency_ms_by_type=_by_type(at_socket, load) if system.socket_probes is not None else {},
         probes_missing=missing,
         nothing_lost=total["processed"] == finished.sent and not finished.unsent and not wrong,
         keeps_up=rate >= _KEEPS_UP * finished.rate,
         processes=costs,
         others_cpu_percent=others,
     )
+
+
+def _by_type(seen: list[Seen], load: Load) -> dict[str, Latency]:
+    return {kind: latency(probe for probe in seen if probe.kind == kind) for kind in PROBED[load.feeds]}
 
 
 def _processed(system: System, source: str) -> int:

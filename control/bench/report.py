@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from control.bench.ingest import Outcome, losses
-from control.bench.latency import Latency
+from control.bench.measuring import ProcessCost
+from control.bench.percentiles import Latency
 from control.bench.sweep import Step, shortfall
 
 
@@ -24,12 +25,20 @@ def lines(outcome: Outcome, machine: Mapping[str, Any]) -> Iterator[str]:
     yield f"{'feed → cache':<14}{'median':>10}{'99 %':>10}{'99.9 %':>10}{'most':>10}   probes"
     for kind, figures in {"all": outcome["latency_ms"], **outcome["latency_ms_by_type"]}.items():
         yield f"{kind:<14}{_latency(figures)}"
+    if outcome["socket_latency_ms"] is not None:
+        yield "feed → socket"
+        for kind, figures in {"all": outcome["socket_latency_ms"], **outcome["socket_latency_ms_by_type"]}.items():
+            yield f"{kind:<14}{_latency(figures)}"
     yield ""
-    yield f"{'process':<14}{'CPU s':>10}{'% of core':>10}{'share':>10}{'most MB':>10}"
-    for name, cost in outcome["processes"].items():
+    yield from _costs(outcome["processes"], outcome["others_cpu_percent"])
+
+
+def _costs(processes: Mapping[str, ProcessCost], others_percent: float) -> Iterator[str]:
+    yield f"{'process':<16}{'CPU s':>10}{'% of core':>10}{'share':>10}{'most MB':>10}"
+    for name, cost in processes.items():
         cpu = f"{cost['cpu_seconds']:>10.2f}{cost['cpu_percent']:>10.1f}{cost['cpu_share']:>10.1%}"
-        yield f"{name:<14}{cpu}{cost['max_rss_mb']:>10.1f}"
-    yield f"others used {outcome['others_cpu_percent']:.0f} % of a core"
+        yield f"{name:<16}{cpu}{cost['max_rss_mb']:>10.1f}"
+    yield f"others used {others_percent:.0f} % of a core"
 
 
 def _latency(figures: Latency) -> str:
@@ -61,3 +70,56 @@ def scan_lines(result: Mapping[str, Any]) -> Iterator[str]:
     for share, tick in result["tick_ms"].items():
         each = "".join(f"{value:>12.1f}" for value in tick["steps"].values())
         yield f"{share:<9}{tick['median']:>9.1f}{tick['p99']:>9.1f}{tick['cpu']:>9.1f}{each}"
+
+
+def fanout_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """The figures of `bench fanout`, line by line."""
+    asked = result["parameters"]
+    yield _machine(result["machine"])
+    yield f"asked for    {asked['rate']:g} messages of {asked['size']:,} bytes a second to {asked['clients']:,} clients"
+    for title, part in (("all read", result["healthy"]), (f"{asked['stalled']:,} do not", result["with_stalled"])):
+        if part is None:
+            continue
+        yield ""
+        delivered, attempted = part["delivered_per_second"], part["attempted_per_second"]
+        yield f"{title:<13}{delivered:,} of {attempted:,} deliveries a second; {part['lost']:,} lost"
+        yield f"{'latency':<14}{'median':>10}{'99 %':>10}{'99.9 %':>10}{'most':>10}   messages"
+        yield f"{'':<14}{_latency(part['latency_ms'])}"
+        yield from _costs(part["processes"], part["others_cpu_percent"])
+    yield ""
+    yield f"memory       {_memory(result['web_mb'])}; {result['kb_a_client']:,} KB a client before the first message"
+    yield f"cut off      {result['cut_off']:,}; the publisher was late by {result['latest_message_ms']:g} ms at most"
+
+
+def idle_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """The figures of `bench fanout --idle`, line by line."""
+    yield _machine(result["machine"])
+    came = f"{result['sockets_per_second']:,} came a second"
+    yield f"idle         {result['sockets']:,} sockets with a subscription each; {came}; {result['cut_off']:,} cut off"
+    yield f"memory       {_memory(result['web_mb'])}; {result['kb_a_socket']:,} KB a socket"
+    yield from _costs(result["processes"], result["others_cpu_percent"])
+
+
+def board_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """The figures of `bench fanout --board`, line by line."""
+    asked = result["parameters"]
+    yield _machine(result["machine"])
+    board = f"a board of {asked['board']:,} rows"
+    yield f"asked for    {board}, {asked['rate']:g} ticks a second, {asked['clients']:,} clients"
+    each = ", ".join(f"{kind} {size:,} bytes" for kind, size in result["bytes_a_message"].items())
+    yield f"board        {result['mb_per_second']:,} MB a second; {each}; {result['complete']:.0%} of all changes came"
+    whole = f"{result['whole_mb_per_second']:,} MB a second as whole boards of {result['board_bytes']:,} bytes"
+    yield f"saved        {result['saved']:.1%}; it would be {whole}"
+    yield f"rebuilt      {'as in the cache' if result['rebuilt'] else 'NOT AS IN THE CACHE'}"
+    yield f"{'right behind':<14}{'median':>10}{'99 %':>10}{'99.9 %':>10}{'most':>10}   messages"
+    yield f"{'':<14}{_latency(result['latency_ms'])}"
+    yield f"memory       {_memory(result['web_mb'])}; {result['cut_off']:,} cut off"
+    yield from _costs(result["processes"], result["others_cpu_percent"])
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
+    return f"machine      {facts['cores']} cores of {facts['cpu']}; python {facts['python']}"
+
+
+def _memory(by_moment: Mapping[str, float]) -> str:
+    return ", ".join(f"{moment.replace('_', ' ')} {mb:,.0f} MB" for moment, mb in by_moment.items())

@@ -99,7 +99,7 @@ class _Probe(msgspec.Struct, frozen=True):
 _decode_probe = msgspec.json.Decoder(_Probe).decode
 
 
-def probe_sent_us(message: bytes) -> tuple[str, int]:
+def probe_sent_us(message: bytes | str) -> tuple[str, int]:
     """Event type and time of sending (epoch microseconds) of a probe as it was published."""
     probe = _decode_probe(message)
     if probe.event_type == TRADE:

@@ -1,41 +1,33 @@
 """The system under measurement: broker, cache, listener and feed workers of its own, as `up` runs them."""
 
-import os
 import secrets
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
-from time import monotonic, sleep, time_ns
+from time import time_ns
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import msgspec
 from django.conf import settings
 from kombu import Connection
 
 from control import roster
 from control.bench.feed_server import Finished, Listening, Measuring, Said
-from control.bench.latency import ProbeObserver
+from control.bench.latency import ProbeObserver, SocketObserver
+from control.bench.parts import PartEnded, Speaker, environment
+from control.bench.web import Web
 from control.supervisor import ProcessSpec
 from processors.store import Store, connect
 from project import queues
 from project.embedded import EmbeddedValkey, PrivateRabbitMQ
-from project.env import BASE_DIR
-from project.processes import Daemon, ServiceUnavailable
+from project.processes import Daemon
 
 _READY_S = 60.0
-_POLL_S = 0.02
-_decode_said = msgspec.json.Decoder(Said).decode
 S = TypeVar("S", Listening, Measuring, Finished)
-
-
-class PartEnded(Exception):
-    """A part ended while it was needed; the text says which and shows its last lines."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +57,26 @@ class System:
         workers: How many feed workers.
         folder: A private folder with a short name.
         interrupted: Set when everything is to end.
+        with_socket: Whether there is a web server too, and a client of it that sees the probes.
+
+    Attributes:
+        probes: Sees them in the cache.
+        socket_probes: Sees them at the client; None without one.
 
     Raises:
         ServiceUnavailable: On entering, when a server cannot be had.
     """
 
-    def __init__(self, broker: str, workers: int, folder: Path, interrupted: Event) -> None:
+    def __init__(self, broker: str, workers: int, folder: Path, interrupted: Event, *, with_socket: bool) -> None:
         self._workers, self._folder, self._interrupted = workers, folder, interrupted
         self._stack = ExitStack()
         # As in real use: on a socket, its changes written to a file.
         self._valkey = EmbeddedValkey(folder / "valkey.sock", folder / "valkey", persist=True)
         self._rabbitmq = PrivateRabbitMQ(folder / "rabbitmq") if broker == "amqp" else None
+        self._web = Web(folder, self._environment(), 1, 1, interrupted) if with_socket else None
         self._parts: dict[str, Daemon] = {}
         self.store: Store
+        self.socket_probes: SocketObserver | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -97,6 +96,11 @@ class System:
             self.probes = ProbeObserver(self._valkey.url)
             self.probes.start()
             stack.callback(self.probes.stop)
+            if self._web is not None:
+                web = stack.enter_context(self._web)
+                self.socket_probes = SocketObserver(web.port, web.tokens[0])
+                self.socket_probes.start()
+                stack.callback(self.socket_probes.stop)
             self._stack = stack.pop_all()
         return self
 
@@ -151,31 +155,19 @@ class System:
             raise KeyboardInterrupt
 
     def _environment(self) -> dict[str, str]:
-        """The caller's own tuning, and nothing else of what `.env` may hold."""
-        return os.environ | {
-            "DJANGO_SETTINGS_MODULE": "project.settings",
-            "PYTHONPATH": str(settings.BASE_DIR),
-            "TAPEWATCH_RUN_DIR": str(self._folder),
-            "TAPEWATCH_ENV_FILE": str(self._folder / ".env"),
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "DEBUG": "0",
-            "REDIS_URL": self._valkey.url,
-            "CELERY_BROKER_URL": self._valkey.broker_url if self._rabbitmq is None else self._rabbitmq.url,
-            "DATABASE_URL": "",
-            "MASSIVE_API_KEY": "",
-            "POLYGON_API_KEY": "",
+        broker_url = self._valkey.broker_url if self._rabbitmq is None else self._rabbitmq.url
+        return environment(self._folder, self._valkey.url) | {
+            "CELERY_BROKER_URL": broker_url,
             "MASSIVE_MARKET": "stocks",
             "MASSIVE_SUBSCRIPTIONS": "A.*,T.*,Q.*",
-            "MESSAGE_TTL_MS": str(settings.MESSAGE_TTL_MS),
-            "BATCH_MAX_EVENTS": str(settings.BATCH_MAX_EVENTS),
-            "BATCH_MAX_AGE_MS": str(settings.BATCH_MAX_AGE_MS),
-            "LISTENER_BUFFER_MB": str(settings.LISTENER_BUFFER_MB),
+            **{name.upper(): str(value) for name, value in tuning().items()},
         }
 
     def pids(self) -> dict[str, int]:
         """Every process that takes part, by name."""
         servers = {"broker": self._rabbitmq.pid if self._rabbitmq else None, "cache": self._valkey.pid}
         pids = {name: part.pid for name, part in self._parts.items()} | servers
+        pids |= self._web.pids() if self._web is not None else {}
         return {name: pid for name, pid in pids.items() if pid is not None}
 
     def versions(self) -> dict[str, str]:
@@ -207,25 +199,19 @@ class System:
                 raise PartEnded(f"{name} ended during the run.")
         if not self.probes.is_alive():
             raise PartEnded("The observer of the probes lost the cache.")
+        if self._web is not None and self.socket_probes is not None:
+            self._web.check()
+            if not self.socket_probes.is_alive():
+                raise PartEnded("The observer of the probes lost its socket.")
 
 
 class Feed:
     """One run's feed server, as it tells of itself."""
 
     def __init__(self, system: System, server: Daemon) -> None:
-        self._system, self._server = system, server
+        self._system, self._speaker = system, Speaker(server, Said)
         self.address = self.source = ""
         self.began = time_ns() // 1_000
-
-    def said(self, kind: type[S]) -> S | None:
-        """What it said of this kind, if it has."""
-        lines = self._server.log.read_bytes().split(b"\n")[:-1]
-        for said in (_decode_said(line) for line in lines if line.startswith(b'{"is":')):
-            if isinstance(said, Listening):
-                self.address, self.source = said.address, said.source
-            if isinstance(said, kind):
-                return said
-        return None
 
     def wait_for(self, kind: type[S], seconds: float) -> S:
         """Wait until it says something of this kind.
@@ -234,55 +220,10 @@ class Feed:
             PartEnded: Something ended meanwhile.
             ServiceUnavailable: It does not say it in time.
         """
-        deadline = monotonic() + seconds
-        while (said := self.said(kind)) is None:
-            self._system.check()
-            if monotonic() > deadline:
-                raise ServiceUnavailable(f"The feed server did not get as far as {kind.__name__} in {seconds:.0f} s.")
-            sleep(_POLL_S)
+        said = self._speaker.wait_for(kind, seconds, self._system.check)
+        if isinstance(said, Listening):
+            self.address, self.source = said.address, said.source
         return said
-
-
-@contextmanager
-def interruptible() -> Iterator[Event]:
-    """SIGINT and SIGTERM set the event that this gives, for `System` to end in order.
-
-    As exceptions they would come anywhere: one inside a fork leaves the interpreter's locks held for ever.
-    """
-    event = Event()
-    before = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def printed_by(module: str, arguments: Sequence[str], folder: Path, interrupted: Event, **variables: str) -> str:
-    """Run a module of the project in a process of its own; the last line that it printed.
-
-    Args:
-        folder: A private one, for its files.
-        interrupted: Set when it is to end.
-        variables: Of its environment.
-
-    Raises:
-        KeyboardInterrupt: It was interrupted.
-        PartEnded: It failed; the text has the end of what it said.
-    """
-    process = Daemon("The bench", folder / "bench.log")
-    environment = {"PYTHONPATH": str(BASE_DIR), "TMPDIR": str(folder), **variables}
-    process.start((sys.executable, "-m", module, *arguments), os.environ | environment)
-    try:
-        while process.running:
-            if interrupted.wait(_POLL_S):
-                raise KeyboardInterrupt
-    finally:
-        process.stop(1.0)
-    said = process.log.read_text(encoding="utf-8", errors="replace").strip()
-    if not said.endswith("}"):
-        raise PartEnded(f"The bench did not get to its end:\n{said[-2_000:]}")
-    return said.splitlines()[-1]
 
 
 def tuning() -> Mapping[str, int]:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from django.core.management import CommandError, call_command
 
+from control.bench.fanout_messages import HEALTHY, LEAST_SIZE, padding, read_stamp, stamped
 from control.bench.ingest import Outcome
 from control.bench.latency import Seen, latency
 from control.bench.stream import PROBE_SYMBOLS, cycle_seconds, make_frames, probe_sent_us
@@ -67,10 +68,12 @@ def test_a_run_over_rabbitmq_accounts_for_every_event(folder: Path) -> None:
 
 
 def test_a_run_over_the_embedded_broker_accounts_for_every_event(folder: Path) -> None:
-    result = _bench(folder, "--rate", "600", "--seconds", "3", "--broker", "redis", "--feeds", "bars")
+    result = _bench(folder, "--rate", "600", "--seconds", "3", "--broker", "redis", "--feeds", "bars", "--socket")
 
-    _assert_complete(result, 600, {"feed_server", "listener", "worker1", "cache"})
-    assert set(result["latency_ms_by_type"]) == {"A"}
+    _assert_complete(result, 600, {"feed_server", "listener", "worker1", "cache", "web"})
+    assert set(result["latency_ms_by_type"]) == set(result["socket_latency_ms_by_type"]) == {"A"}
+    assert result["socket_latency_ms"]["samples"] > 50
+    assert 0 < result["socket_latency_ms"]["p50"] <= result["socket_latency_ms"]["max"]
 
 
 def test_ticks_of_the_engine_are_measured_by_what_changed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +89,47 @@ def test_ticks_of_the_engine_are_measured_by_what_changed(capsys: pytest.Capture
         assert 0 < tick["median"] <= tick["p99"] <= tick["max"]
     assert result["take_over_ms"]["tick"] > result["take_over_ms"]["reading"] > 0
     assert min(result["engine_rss_mb"], result["cache_mb"], result["events_a_second"]) > 0
+
+
+def _fanout(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    call_command("bench", "fanout", "--seconds", "1", "--json", *options)
+    (line,) = capsys.readouterr().out.splitlines()
+    result: dict[str, Any] = json.loads(line)
+    return result
+
+
+def test_messages_reach_every_client_whether_others_read_or_not(capsys: pytest.CaptureFixture[str]) -> None:
+    result = _fanout(capsys, "--clients", "4", "--stalled", "1", "--rate", "40", "--size", "300", "--web", "2")
+
+    for part in (result["healthy"], result["with_stalled"]):
+        assert part["attempted_per_second"] == 160
+        assert 0 < part["delivered_per_second"] <= 160
+        assert (part["lost"], part["clients_with_losses"], part["latency_ms"]["samples"]) == (0, 0, 160)
+        assert 0 < part["latency_ms"]["p50"] <= part["latency_ms"]["p99"] <= part["latency_ms"]["max"]
+        assert set(part["processes"]) == {"web1", "web2", "clients", "stalled clients", "publisher", "cache"}
+    assert list(result["web_mb"]) == ["before", "subscribed", "healthy", "with_stalled"]
+    assert result["cut_off"] == 0
+
+
+def test_a_board_as_deltas_is_rebuilt_as_it_is_in_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
+    result = _fanout(capsys, "--board", "20", "--clients", "3", "--rate", "4", "--delta")
+
+    assert result["rebuilt"]
+    assert result["messages"]["delta"] >= 3
+    assert result["bytes_a_message"]["delta"] < result["board_bytes"]
+    assert 0 < result["mb_per_second"] < result["whole_mb_per_second"]
+    assert 0 < result["saved"] < 1
+    assert result["cut_off"] == 0
+
+
+def test_a_stamp_is_read_from_a_message_of_any_size_bare_or_in_an_envelope() -> None:
+    for size in (LEAST_SIZE, 2_000):
+        message = stamped(padding(size), HEALTHY, _SENT)
+        frame = b"before" + b'{"feed":"f","seq":12345,"type":"update","data":' + message + b"}"
+        assert len(message) == size
+        assert json.loads(message)["stamp"] == [HEALTHY, _SENT]
+        assert read_stamp(message, size) == read_stamp(frame + b"after", len(frame)) == (HEALTHY, _SENT)
+    assert read_stamp(b'{"status":"subscribed","feed":"f"}', 34) is None
 
 
 def test_what_is_interrupted_leaves_nothing_behind(folder: Path) -> None:
@@ -121,6 +165,27 @@ def _interrupted(part: Part) -> int:
 def test_an_option_of_ingest_that_cannot_be_used_is_named(options: tuple[str, ...], complaint: str) -> None:
     with pytest.raises(CommandError) as refusal:
         call_command("bench", "ingest", *options)
+
+    assert complaint in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--clients", "0"), "--clients must be from 1 to 10,000, not 0"),
+        (("--size", "99"), "--size must be from 100 to 1,000,000, not 99"),
+        (("--rate", "0"), "--rate must be from 0.1 to 10,000, not 0.0"),
+        (("--stalled", "-1"), "--stalled must be from 0 to 1,000, not -1"),
+        (("--web", "65"), "--web must be from 1 to 64, not 65"),
+        (("--idle", "0"), "--idle must be from 1 to 50,000, not 0"),
+        (("--board", "10001"), "--board must be from 1 to 10,000, not 10,001"),
+        (("--delta",), "--delta is of a board: give --board ROWS too"),
+        (("--idle", "5", "--board", "5"), "--idle and --board are two benches: give one of them"),
+    ],
+)
+def test_an_option_of_fanout_that_cannot_be_used_is_named(options: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(CommandError) as refusal:
+        call_command("bench", "fanout", *options)
 
     assert complaint in str(refusal.value)
 
@@ -198,6 +263,8 @@ def _outcome(rate: int, lost: int) -> Outcome:
         latest_frame_ms=0.0,
         latency_ms=latency([]),
         latency_ms_by_type={},
+        socket_latency_ms=None,
+        socket_latency_ms_by_type={},
         probes_missing=0,
         nothing_lost=not lost,
         keeps_up=True,
