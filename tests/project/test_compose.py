@@ -34,15 +34,15 @@ def as_compose_reads(text: str) -> str:
     return text.replace("$$", "$")
 
 
-def test_only_the_web_is_published_and_on_this_machine_alone_by_default() -> None:
+def test_only_the_proxy_is_published_and_on_this_machine_alone_by_default() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert ports == {"web": ["${WEB_BIND:-127.0.0.1}:${WEB_PORT:-8000}:8000"]}
+    assert ports == {"proxy": ["${WEB_BIND:-127.0.0.1}:${WEB_PORT:-8000}:8000"]}
     assert not any("network_mode" in service for service in SERVICES.values())
 
 
 def test_every_secret_comes_from_the_environment_and_none_has_a_default() -> None:
     used = {(name, rule or "") for name, rule in _VARIABLE.findall(COMPOSE)}
-    assert {name for name, _ in used} == SECRETS | {"WEB_BIND", "WEB_PORT", "ALLOWED_HOSTS"}
+    assert {name for name, _ in used} == SECRETS | {"WEB_BIND", "WEB_PORT", "ALLOWED_HOSTS", "TRUSTED_PROXIES"}
     for name, rule in used:
         if name in SECRETS:
             assert rule == f":?set {name} in .env"
@@ -70,7 +70,7 @@ def test_every_container_is_restrained_and_comes_back(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
     assert "container_name" not in service
-    if name in OURS:
+    if name in OURS or name == "proxy":
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
     assert ("healthcheck" in service) is (name not in {"migrate", "simulator"})
@@ -101,6 +101,41 @@ def test_the_image_runs_the_web_and_lacks_nothing_that_its_parts_import(tmp_path
     )
     done = subprocess.run((sys.executable, "-c", code), env=environment(tmp_path), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_several_webs_stand_behind_a_proxy_that_speaks_websocket() -> None:
+    assert SERVICES["web"]["deploy"]["replicas"] > 1
+    assert SERVICES["web"]["environment"]["TRUSTED_PROXIES"] == "${TRUSTED_PROXIES:-1}"
+    (mount,) = SERVICES["proxy"]["volumes"]
+    source, target, mode = mount.split(":")
+    assert (target, mode) == ("/usr/local/etc/haproxy/haproxy.cfg", "ro")
+    sections: dict[str, list[list[str]]] = {}
+    for line in (BASE_DIR / source).read_text(encoding="utf-8").splitlines():
+        words = line.partition("#")[0].split()
+        if words and not line.startswith(" "):
+            sections[" ".join(words)] = lines = []
+        elif words:
+            lines.append(words)
+    frontend, backend = sections["frontend public"], sections["backend web"]
+    assert ["bind", f":{SERVICES['proxy']['ports'][0].rpartition(':')[2]}"] in frontend
+    assert ["option", "forwardfor"] in frontend
+    assert ["default_backend", "web"] in frontend
+    # Found by the service's name, and not by a cookie or an address.
+    web_port = SERVICES["web"]["command"][-1]
+    assert [words[-1] for words in backend if words[0] == "server-template"] == [f"web:{web_port}"]
+    assert ["balance", "leastconn"] in backend
+    assert not {"cookie", "stick", "stick-table"} & {words[0] for words in backend}
+    assert not {"source", "hash-type"} & {word for words in backend for word in words}
+    # An idle socket is pinged long before the proxy gives it up.
+    (tunnel,) = [words[2] for words in sections["defaults"] if words[:2] == ["timeout", "tunnel"]]
+    assert tunnel == "2m"
+    # Its own health check and what it asks of the web are addresses that are answered.
+    (health,) = [words[1] for words in sections["frontend health"] if words[0] == "bind"]
+    (monitor,) = [words[1] for words in sections["frontend health"] if words[0] == "monitor-uri"]
+    assert SERVICES["proxy"]["healthcheck"]["test"][-1] == f"http://{health}{monitor}"
+    assert ["option", "httpchk"] in backend
+    (check,) = [words for words in backend if words[:2] == ["http-check", "send"]]
+    assert check[check.index("uri") + 1] == "/healthz"
 
 
 class Running:
