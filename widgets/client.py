@@ -17,6 +17,7 @@ import random
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -58,6 +59,8 @@ log = logging.getLogger(__name__)
 _NOT_AUTHORISED: Final = 4401
 _FIRST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
+# Least and most to wait after these close codes: a restart, a process that is full, and somebody who asks too much.
+_PAUSES_S: Final[dict[int | None, tuple[float, float]]] = {1012: (0.5, 5.0), 1013: (2.0, 10.0), 4429: (15.0, 45.0)}
 # After this long without a message the server is asked whether it is still there; after as long again, it is not.
 _SILENCE_S: Final = 10.0
 # A server that is gone does not answer a goodbye either.
@@ -86,19 +89,22 @@ class Client:
         self._connections = 0
         self._task: asyncio.Task[None] | None = None
         self._readings: dict[str, list[Reading]] = {}
+        self._patterns: set[str] = set()
         # Requests are answered in the order in which they were sent.
         self._gets: deque[tuple[dict[str, Any], asyncio.Future[Any]]] = deque()
         self._sending = asyncio.Lock()
         self._asking_again: asyncio.Task[None] | None = None
         self._return_after_s: float | None = None
-        self._ended: ClientError | None = None
+        self._ended: ClientError | None = ClientError(
+            "Not connected: use the client within `async with Client(url, token) as client:`."
+        )
 
     async def __aenter__(self) -> Self:
         try:
             socket = await self._connect()
-        except (OSError, TimeoutError, WebSocketException) as error:
-            problem = str(error) or "no answer in time"
-            raise _fatal(error) or Unreachable(f"No Tapewatch answers at {self._url}: {problem}") from error
+        except (OSError, TimeoutError, WebSocketException, Unreachable) as error:
+            raise _fatal(error) or Unreachable(f"Cannot connect to {self._url}: {_words(error)}.") from error
+        self._ended = None
         self._task = asyncio.create_task(self._stay_connected(socket))
         return self
 
@@ -115,7 +121,7 @@ class Client:
         """A board's rows, best first: as they stand, and then whenever they change.
 
         Args:
-            slug: Such as `top_gainers`.
+            slug: Such as `top_gainers`. One that there is not, or not yet, has no rows.
             max_rate: At most so many changes a second; a loop that is slow sees the latest state in any case.
             stale_s: Raise `Stale` when the server says nothing of the board for so long; one that stands unchanged
                 says so every five seconds.
@@ -131,15 +137,23 @@ class Client:
     async def frames(
         self, slug: str, *, max_rate: float | None = None, stale_s: float | None = None
     ) -> AsyncGenerator["polars.DataFrame", None]:
-        """As `board`, as polars frames."""
+        """As `board`, as polars frames: once a column has been seen it stays, with a type that holds all its values."""
         import polars
 
+        columns = polars.DataFrame()
         async with aclosing(self.board(slug, max_rate=max_rate, stale_s=stale_s)) as boards:
             async for rows in boards:
-                yield polars.DataFrame(rows, infer_schema_length=None)
+                # Neither a column that is null in all rows for once nor a board without rows breaks a query.
+                frame = polars.DataFrame(rows, infer_schema_length=None)
+                frame = polars.concat([columns, frame], how="diagonal_relaxed")
+                columns = frame.clear()
+                yield frame
 
     async def feed(self, name: str, *, max_rate: float | None = None) -> AsyncGenerator[Message, None]:
         """The messages of a feed, or of all that a pattern matches, the current value first.
+
+        The current value comes again, as a `snapshot`, after messages went lost on the server or the connection did,
+        and to every loop over the feed when another one begins.
 
         Args:
             name: Such as `alerts`, `news:latest`, `quote:AIG` or `bars:1m:*`.
@@ -182,6 +196,8 @@ class Client:
         if readings and readings[0].request != reading.request:
             raise ValueError(f"{reading.feed} is being read with other options; one client reads it in one way.")
         readings.append(reading)
+        if reading.feed.endswith("*"):
+            self._patterns.add(reading.feed)
         try:
             async with self._sending:
                 await self._send(reading.request)
@@ -190,6 +206,7 @@ class Client:
             readings.remove(reading)
             if not readings and self._readings.get(reading.feed) is readings:
                 del self._readings[reading.feed]
+                self._patterns.discard(reading.feed)
                 async with self._sending:
                     await self._send({"action": "unsubscribe", "feed": reading.feed})
 
@@ -205,9 +222,10 @@ class Client:
         try:
             async with asyncio.timeout(_SILENCE_S):
                 await socket.send(json.dumps({"action": "auth", "api_key": self._token}))
-                while json.loads(await socket.recv()).get("status") != "authorized":
-                    # What is refused is closed, with the reason.
-                    pass
+                while (answer := _answer(await socket.recv())).get("status") != "authorized":
+                    # A token that could not be looked up may be good; one that is refused is told when it closes.
+                    if answer.get("status") == "error":
+                        raise Unreachable(answer["error"])
         except BaseException:
             await socket.close()
             raise
@@ -217,24 +235,28 @@ class Client:
         """Hold a connection for as long as the token is good."""
         delays = _delays()
         while True:
+            began, pause_s = monotonic(), 0.0
             try:
                 async with socket or await self._connect() as socket:
-                    delays = _delays()
                     await self._ask_for_all(socket)
                     await self._listen(socket)
-            except (OSError, TimeoutError, WebSocketException) as error:
+            except (OSError, TimeoutError, WebSocketException, Unreachable) as error:
                 if (fatal := _fatal(error)) is not None:
                     self._end(fatal)
                     return
-                log.warning("Tapewatch is not connected, again soon: %s", error)
+                pause_s = random.uniform(*_PAUSES_S.get(_close_code(error), (0.0, 0.0)))  # noqa: S311 - see _delays
+                log.warning("Tapewatch is not connected, again soon: %s", _words(error))
             except Exception as error:
                 log.exception("the client stumbled")
                 self._end(ClientError(f"The client stumbled over a message: {error!r}"))
                 return
             finally:
                 self._socket = socket = None
+            # To be let in and thrown out again is no success.
+            if monotonic() - began > _SILENCE_S:
+                delays = _delays()
             announced, self._return_after_s = self._return_after_s, None
-            await asyncio.sleep(next(delays) if announced is None else announced)
+            await asyncio.sleep(max(next(delays), pause_s) if announced is None else announced)
 
     async def _ask_for_all(self, socket: ClientConnection) -> None:
         """Ask a new connection for all that loops read and callers wait for."""
@@ -266,7 +288,9 @@ class Client:
                 if asked:
                     raise TimeoutError("it does not answer") from None
                 asked = True
-                await self._send({"action": "ping"})
+                # Where nobody reads any more, there may be no room for it.
+                async with asyncio.timeout(_SILENCE_S):
+                    await self._send({"action": "ping"})
             else:
                 asked = False
                 await self._take(json.loads(text))
@@ -276,8 +300,9 @@ class Client:
         if "seq" in message:
             for reading in self._readings_of(message["feed"]):
                 if not reading.take(message, self._connections):
+                    carriers = self._readings.get(message["feed"]) or [reading]
                     async with self._sending:
-                        await self._send(reading.request)
+                        await self._send(carriers[0].request)
         elif "cache" in message:
             self._answer(message["cache"], message["data"])
         elif status == "subscribed":
@@ -293,11 +318,9 @@ class Client:
             log.warning("Tapewatch has nothing to say at the moment: %s", message["error"])
 
     def _readings_of(self, feed: str) -> list[Reading]:
-        """Who reads a concrete feed: by its own name, else by the longest pattern."""
-        if feed in self._readings:
-            return self._readings[feed]
-        patterns = [name for name in self._readings if name.endswith("*") and feed.startswith(name[:-1])]
-        return self._readings[max(patterns, key=len)] if patterns else []
+        """Who reads a concrete feed. The server sends a message once, however many of the names match it."""
+        names = [feed, *(pattern for pattern in self._patterns if feed.startswith(pattern[:-1]))]
+        return [reading for name in names for reading in self._readings.get(name, ())]
 
     def _answer(self, key: str | None, answer: Any) -> bool:
         """Answer the `get` of a key (None: of any) that has waited longest, with a value or with an exception."""
@@ -322,10 +345,11 @@ class Client:
                 heeded = True
                 reading.fail(error)
         if not heeded:
-            # What is subscribed to stands, without what the error says; what is not is asked for again.
             log.warning("Tapewatch says: %s", error)
-            if self._asking_again is None or self._asking_again.done():
-                self._asking_again = asyncio.create_task(self._ask_again())
+        # What is subscribed to stands, without what the error says; what is not is asked for again.
+        asking = self._asking_again is not None and not self._asking_again.done()
+        if not asking and (not heeded or feed is None):
+            self._asking_again = asyncio.create_task(self._ask_again())
 
     def _end(self, error: ClientError) -> None:
         """End every loop and every `get`: there will be no connection any more."""
@@ -336,11 +360,32 @@ class Client:
             pass
 
 
+def _answer(text: str | bytes) -> dict[str, Any]:
+    """An answer to `auth`."""
+    with suppress(ValueError):
+        if isinstance(answer := json.loads(text), dict):
+            return answer
+    raise Unreachable("what answers there is no Tapewatch")
+
+
+def _close_code(error: Exception) -> int | None:
+    """The code with which the server has closed, if that is what happened."""
+    return error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd is not None else None
+
+
+def _words(error: Exception) -> str:
+    """What happened, for people."""
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.reason:
+        return error.rcvd.reason
+    return str(error).rstrip(".") or "no answer in time"
+
+
 def _fatal(error: Exception) -> NotAuthorised | None:
     """What trying again cannot mend."""
-    if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == _NOT_AUTHORISED:
-        return NotAuthorised(f"Tapewatch does not take the token: {error.rcvd.reason or 'invalid key'}.")
-    return None
+    # Of a program that was busy or a machine that slept in between the server says that it came too late.
+    if _close_code(error) != _NOT_AUTHORISED or "in time" in _words(error):
+        return None
+    return NotAuthorised(f"Tapewatch does not take the token: {_words(error)}.")
 
 
 def _delays() -> Iterator[float]:

@@ -15,7 +15,10 @@ from typing import Any, Final
 # A loop that is further behind loses the oldest messages, and is told how many.
 _MOST_UNREAD: Final = 10_000
 _FEED: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,100}|[A-Za-z0-9_.:/-]{0,99}\*")
+_SLUG: Final = re.compile(r"(?!scanners:)[a-z0-9_:]{1,90}")
 _RATES: Final = (0.01, 1_000)
+# A program that kept the event loop busy finds what arrived meanwhile within so long.
+_CATCH_UP_S: Final = 1.0
 
 Row = dict[str, Any]
 
@@ -52,7 +55,7 @@ class Message:
         feed: Its concrete feed, where a pattern was asked for too.
         type: `snapshot` for the whole current value, `update` for what is new.
         data: The payload.
-        lost: How many messages of this feed went lost before this one.
+        lost: How many messages of this feed went lost before this one, other than while there was no connection.
     """
 
     feed: str
@@ -143,6 +146,8 @@ class BoardReading(Reading):
     """
 
     def __init__(self, slug: str, max_rate: float | None, stale_s: float | None) -> None:
+        if not _SLUG.fullmatch(slug):
+            raise ValueError(f"{slug!r} is no board: it has a name such as top_gainers, and one loop reads one board.")
         super().__init__(f"scanners:{slug}", max_rate, delta=True)
         self._board = BoardCopy()
         # To subscribe is to ask for it.
@@ -167,9 +172,12 @@ class BoardReading(Reading):
         Raises:
             ClientError: There will be none any more, or `Stale`.
         """
+        caught_up_at = monotonic() + min(_CATCH_UP_S, self._stale_s or 0.0)
         while not self._changed.is_set():
             silent_s = monotonic() - self._heard_at
-            wait_s = None if self._stale_s is None else self._stale_s - silent_s
+            wait_s = None
+            if self._stale_s is not None:
+                wait_s = max(self._stale_s - silent_s, caught_up_at - monotonic())
             if wait_s is not None and wait_s <= 0:
                 raise Stale(f"{self.feed} has said nothing for {silent_s:.0f} s.")
             with suppress(TimeoutError):
@@ -189,8 +197,19 @@ class FeedReading(Reading):
         self._unread: deque[tuple[dict[str, Any], int]] = deque(maxlen=_MOST_UNREAD)
         # Where each feed stands: a connection, and the number of the last message there.
         self._read: dict[str, tuple[int, int]] = {}
+        # Boards that come to a pattern by a board's own loop, as deltas.
+        self._boards: dict[str, BoardCopy] = {}
 
     def take(self, message: dict[str, Any], connection: int) -> bool:
+        feed = message["feed"]
+        if feed.startswith("scanners:"):
+            met = feed in self._boards
+            board = self._boards.setdefault(feed, BoardCopy())
+            if not board.take(message):
+                # The board's own loop asks for it by itself, unless it has it already.
+                return met
+            if message["type"] == "delta":
+                message = message | {"type": "update", "data": board.rows()}
         self._unread.append((message, connection))
         self._changed.set()
         return True

@@ -17,7 +17,7 @@ class BoardPublisher:
         self._boards = Boards({}, {})
         self._now = 0.0
 
-    def show(self, **prices: float) -> list[dict[str, Any]]:
+    def show(self, **prices: float | None) -> list[dict[str, Any]]:
         """Show these symbols in this order; returns the board as the key holds it."""
         rest = {"name": "A name that stays", "primary_exchange": "XNYS", "accumulated_volume": 1_000_000}
         rows = [

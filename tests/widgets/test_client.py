@@ -1,22 +1,19 @@
-"""The Python client, against the real server, and against one that is scripted through failures."""
+"""The Python client, against the real server."""
 
 import asyncio
 import json
-import logging
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 import redis
 from django.utils import timezone
-from websockets.asyncio.server import ServerConnection, serve
 
 from control.models import ApiToken
 from project.embedded import EmbeddedValkey
@@ -25,7 +22,6 @@ from project.processes import free_port
 from tests.widgets import serving
 from tests.widgets.board_publisher import BoardPublisher
 from tests.widgets.serving import Web, new_token, web_server
-from widgets import client as module
 from widgets.client import Client, ClientError, Forbidden, Message, NotAuthorised, Refused, Stale, Unreachable
 
 Rows = list[dict[str, Any]]
@@ -88,8 +84,11 @@ async def test_a_board_comes_as_polars_frames(web: Web, token: str, board: Board
         frames = client.frames("top_gainers")
         frame = await anext(frames)
         assert frame.select("rank", "symbol", "price").rows() == [(1, "A", 1.0), (2, "B", 2.5)]
-        board.show()
-        assert (await anext(frames)).equals(pl.DataFrame())
+        # Columns stay as they are, whatever is in the rows.
+        for prices in ({"A": None}, {}):
+            board.show(**prices)
+            after = await anext(frames)
+            assert (after.height, after.schema) == (len(prices), frame.schema)
 
 
 async def test_a_feed_comes_message_by_message_and_the_cache_answers(
@@ -136,7 +135,7 @@ async def test_what_a_user_may_not_read_or_the_server_not_understand_is_an_excep
 async def test_a_token_that_is_none_or_a_server_that_is_none_fails_at_once(web: Web) -> None:
     with pytest.raises(NotAuthorised, match="invalid key"):
         await to(web, "no token").__aenter__()
-    with pytest.raises(Unreachable, match="No Tapewatch answers"):
+    with pytest.raises(Unreachable, match="Cannot connect to"):
         await Client(f"ws://127.0.0.1:{free_port()}/ws", "token", proxy=None).__aenter__()
 
 
@@ -201,161 +200,40 @@ def killed_token(transactional_db: None) -> str:
     return new_token("trader")
 
 
-Script = Callable[[ServerConnection, int], Awaitable[None]]
-
-
-@asynccontextmanager
-async def scripted(script: Script) -> AsyncIterator[Client]:
-    """A client of a server that lets everybody in and then does what the script says of the so-many-th connection."""
-    connections = 0
-
-    async def talk(socket: ServerConnection) -> None:
-        nonlocal connections
-        connections += 1
-        await socket.recv()
-        await socket.send('{"status":"authorized"}')
-        await script(socket, connections)
-
-    async with serve(talk, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with asyncio.timeout(10), Client(f"ws://127.0.0.1:{port}", "token", proxy=None) as client:
-            yield client
-
-
-async def say(socket: ServerConnection, seq: int, kind: str, data: Any, feed: str = "scanners:all") -> None:
-    await socket.send(json.dumps({"feed": feed, "seq": seq, "type": kind, "data": data}))
-
-
-async def test_a_delta_on_something_that_never_came_is_not_believed() -> None:
-    asked: list[Any] = []
-
-    async def script(socket: ServerConnection, connection: int) -> None:
-        asked.append(json.loads(await socket.recv()))
-        await say(socket, 1, "snapshot", [{"symbol": "A", "price": 1, "rank": 1}])
-        for seq in (3, 4):
-            delta = {"base": seq - 1, "upsert": [{"symbol": "A", "price": seq}], "remove": []}
-            await say(socket, seq, "delta", delta)
-        asked.append(json.loads(await socket.recv()))
-        await say(socket, 5, "snapshot", [{"symbol": "A", "price": 9, "rank": 1}])
-        await say(socket, 6, "delta", {"base": 5, "upsert": [{"symbol": "B"}], "remove": [], "order": ["B", "A"]})
-        asked.append(json.loads(await socket.recv()))
-
-    async with scripted(script) as client:
-        boards = client.board("all")
-        seen: list[Rows] = [await anext(boards)]
-        while len(seen[-1]) < 2:
-            seen.append(await anext(boards))
-        assert {row.get("price") for rows in seen for row in rows} <= {1, 9, None}
-        assert seen[-1] == [{"symbol": "B", "rank": 1}, {"symbol": "A", "price": 9, "rank": 2}]
-        await boards.aclose()
-        while len(asked) < 3:
-            await asyncio.sleep(0.01)
-    subscribe = {"action": "subscribe", "feed": "scanners:all", "envelope": True, "snapshot": True, "delta": True}
-    assert asked == [subscribe, subscribe, {"action": "unsubscribe", "feed": "scanners:all"}]
-
-
-async def test_lost_messages_are_counted_also_those_that_a_slow_loop_did_not_read(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_pattern_misses_nothing_of_what_another_loop_reads_by_name(
+    web: Web, token: str, cache: "redis.Redis", board: BoardPublisher
 ) -> None:
-    monkeypatch.setattr("widgets.readings._MOST_UNREAD", 3)
-    rest = asyncio.Event()
-
-    async def script(socket: ServerConnection, connection: int) -> None:
-        await socket.recv()
-        # A socket's numbers go on from an earlier subscription.
-        for seq in (5, 6, 9):
-            await say(socket, seq, "update", seq, "alerts")
-        await rest.wait()
-        for seq in range(10, 20):
-            await say(socket, seq, "update", seq, "alerts")
-        await socket.send('{"cache":"done","data":null}')
-        await socket.wait_closed()
-
-    async with scripted(script) as client:
-        alerts = client.feed("alerts")
-        assert [(message.data, message.lost) for message in [await anext(alerts) for _ in range(3)]] == [
-            (5, 0),
-            (6, 0),
-            (9, 2),
-        ]
-        done = asyncio.ensure_future(client.get("done"))
-        await asyncio.sleep(0)
-        rest.set()
-        await done
-        assert [(message.data, message.lost) for message in [await anext(alerts) for _ in range(3)]] == [
-            (17, 7),
-            (18, 0),
-            (19, 0),
-        ]
+    board.show(A=1.0)
+    async with to(web, token) as client:
+        boards, quote = client.board("top_gainers"), client.feed("quote:A")
+        await anext(boards)
+        assert (await anext(quote)).data is None
+        every_board, every_quote = client.feed("scanners:top_*"), client.feed("quote:*")
+        waiting = [asyncio.ensure_future(anext(feed)) for feed in (every_board, every_quote)]
+        await client.get("status")
+        # To the first loop as a delta, to the other one whole.
+        rows = board.show(A=2.0)
+        cache.publish("quote:A", "7")
+        await soon(quote, Message("quote:A", "update", 7))
+        async with asyncio.timeout(5):
+            assert await waiting[1] == Message("quote:A", "update", 7)
+            message = await waiting[0]
+            while message.data != rows:
+                message = await anext(every_board)
+        rows = board.show(A=3.0)
+        await soon(every_board, Message("scanners:top_gainers", "update", rows))
 
 
-async def test_a_notice_says_when_to_come_back() -> None:
-    came: list[float] = []
-    clock = asyncio.get_running_loop().time
-
-    async def script(socket: ServerConnection, connection: int) -> None:
-        came.append(clock())
-        await socket.recv()
-        await say(socket, 1, "snapshot", connection, "status")
-        if connection == 1:
-            await socket.send('{"status":"reconnect","after_ms":40}')
-            await socket.close(1012, "restart")
-        await socket.wait_closed()
-
-    async with scripted(script) as client:
-        states = client.feed("status")
-        assert [(await anext(states)).data for _ in range(2)] == [1, 2]
-    # Sooner than it would come by itself.
-    assert 0.04 <= came[1] - came[0] < module._FIRST_DELAY_S / 2
-
-
-async def test_a_server_that_falls_silent_is_asked_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SILENCE_S", 0.1)
-    monkeypatch.setattr(module, "_FIRST_DELAY_S", 0.02)
-    heard: list[tuple[int, str]] = []
-
-    async def script(socket: ServerConnection, connection: int) -> None:
-        async for text in socket:
-            action = json.loads(text)["action"]
-            heard.append((connection, action))
-            if action == "ping" and connection == 2:
-                await say(socket, 1, "update", "alive", "alerts")
-
-    async with scripted(script) as client:
-        assert (await anext(client.feed("alerts"))).data == "alive"
-    assert heard[:4] == [(1, "subscribe"), (1, "ping"), (2, "subscribe"), (2, "ping")]
-
-
-async def test_an_error_beside_a_standing_subscription_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
-    async def script(socket: ServerConnection, connection: int) -> None:
-        await socket.recv()
-        await socket.send('{"status":"subscribed","feed":"quote:*"}')
-        await socket.send('{"status":"error","feed":"quote:*","error":"too many for snapshots"}')
-        await say(socket, 1, "update", 1, "quote:A")
-        await socket.send('{"status":"forbidden","feed":"quote:*"}')
-        await socket.wait_closed()
-
-    async with scripted(script) as client:
-        with caplog.at_level(logging.WARNING):
-            quotes = client.feed("quote:*")
-            assert (await anext(quotes)).data == 1
-        with pytest.raises(Forbidden):
-            await anext(quotes)
-
-
-async def test_what_the_server_cannot_let_stand_yet_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FIRST_DELAY_S", 0.02)
-
-    async def script(socket: ServerConnection, connection: int) -> None:
-        await socket.recv()
-        await socket.send('{"status":"error","error":"The cache cannot be reached at the moment. Try again."}')
-        await socket.recv()
-        await socket.send('{"status":"subscribed","feed":"alerts"}')
-        await say(socket, 1, "snapshot", [], "alerts")
-        await socket.wait_closed()
-
-    async with scripted(script) as client:
-        assert (await anext(client.feed("alerts"))).data == []
+async def test_a_program_that_was_busy_does_not_take_its_board_for_stale(
+    web: Web, token: str, board: BoardPublisher
+) -> None:
+    board.show(A=1.0)
+    async with to(web, token) as client:
+        boards = client.board("top_gainers", stale_s=0.2)
+        await anext(boards)
+        rows = board.show(A=2.0)
+        time.sleep(0.3)  # noqa: ASYNC251 - that is how it was busy
+        assert await anext(boards) == rows
 
 
 def test_the_client_needs_no_django() -> None:

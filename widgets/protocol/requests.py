@@ -89,6 +89,11 @@ class _Head(msgspec.Struct):
     action: str = ""
 
 
+class _Name(msgspec.Struct):
+    feed: str = ""
+
+
+_decode_name = msgspec.json.Decoder(_Name).decode
 _decode_head = msgspec.json.Decoder(_Head).decode
 _DECODERS: Final[dict[str, "msgspec.json.Decoder[Request]"]] = {
     str(request.__struct_config__.tag): msgspec.json.Decoder(request)
@@ -106,7 +111,7 @@ def read_request(text: str) -> Request:
         decoder = _DECODERS.get(_decode_head(text).action)
         request = decoder.decode(text) if decoder is not None else Unknown()
     except msgspec.ValidationError as error:
-        raise ProtocolError(f"Not understood: {error}.") from None
+        raise ProtocolError(f"Not understood: {error}.", _feed_of(text)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError, RecursionError):
         raise ProtocolError("Not understood: send one JSON object a message.") from None
     if isinstance(request, Subscribe | Unsubscribe):
@@ -117,6 +122,15 @@ def read_request(text: str) -> Request:
     if isinstance(request, Subscribe) and request.delta and not request.envelope:
         raise ProtocolError('Deltas come in an envelope: send "envelope":true with "delta":true.', request.feed)
     return request
+
+
+def _feed_of(text: str) -> str | None:
+    """Which feed a request is about that is not as it should be; None where it names none."""
+    try:
+        feed = _decode_name(text).feed
+    except msgspec.DecodeError:
+        return None
+    return feed if _FEED.fullmatch(feed) else None
 
 
 def checked_feed(feed: str) -> str:

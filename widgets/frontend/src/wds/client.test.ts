@@ -196,3 +196,13 @@ test('a right that ends takes the last value along, and one that is back brings 
   socket().feed(BOARD, 1, 'snapshot', [])
   expect([first.values, later.values]).toEqual([[[], []], [[]]])
 })
+
+test('a name that is none is refused at once, and nobody is asked', async () => {
+  const nothing = recorder()
+  const { client, socket } = await connected(['no such feed', nothing])
+  expect(nothing.refusals).toEqual([expect.stringMatching(/^no such feed/)])
+  client.subscribe('a*b', nothing)()
+  await vi.advanceTimersByTimeAsync(2 * ASK_AGAIN_MS)
+  expect(nothing.refusals).toHaveLength(2)
+  expect(socket().asked).toEqual([])
+})

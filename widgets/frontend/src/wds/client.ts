@@ -1,6 +1,6 @@
 import { Connection } from './connection'
 import { Feed } from './feed'
-import { covers, isState, type FeedMessage, type FeedNotice } from './protocol'
+import { covers, isName, isState, type FeedMessage, type FeedNotice } from './protocol'
 import { Subscription, type FeedListener, type FeedOptions } from './subscription'
 
 /** A gap is followed by a snapshot at once; when it is not, the feed is asked for again, at most this often. */
@@ -53,7 +53,7 @@ export class WdsClient extends Connection {
     }
     this.subscriptions.delete(subscription.name)
     this.patterns.delete(subscription)
-    if (this.authorised) this.send({ action: 'unsubscribe', feed: subscription.name })
+    if (this.authorised && isName(subscription.name)) this.send({ action: 'unsubscribe', feed: subscription.name })
     for (const feed of this.feeds.keys()) {
       if (covers(subscription.name, feed) && this.carrier(feed) === undefined) this.feeds.delete(feed)
     }
@@ -129,6 +129,12 @@ export class WdsClient extends Connection {
   private request(subscription: Subscription): void {
     const request = subscription.request()
     subscription.sent(request, performance.now())
-    this.send(request)
+    if (isName(subscription.name)) {
+      this.send(request)
+    } else {
+      // The server does not repeat such a name in its answer.
+      subscription.answered = true
+      subscription.refuse('no such feed: letters, digits and _ . : / - only, and * at the end alone')
+    }
   }
 }

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 
-import { NotAuthorised } from './connection'
+import { NotAuthorised, STEADY_MS } from './connection'
 import { connected, onFakeTime, recorder, scene, settle, subscribe } from './scripted'
 
 onFakeTime()
@@ -34,15 +34,16 @@ test('a lost connection comes back with a fresh token and every subscription', a
   expect(board.values).toEqual(['before', 'after'])
 })
 
-test('attempts that fail wait longer each time, and a value makes the next wait short again', async () => {
+test('attempts wait longer each time, also those that are let in, until a connection lasts', async () => {
   const { client, socket, wait } = scene('first', 0.5)
   client.subscribe('status', recorder())
   client.start()
   await settle()
   const waits: number[] = []
   for (let attempt = 0; attempt < 4; attempt++) {
-    if (attempt === 3) {
+    if (attempt >= 2) {
       socket().authorize()
+      if (attempt === 3) await vi.advanceTimersByTimeAsync(STEADY_MS)
       socket().feed('status', 1, 'snapshot', {})
     }
     socket().end(1006)

@@ -47,6 +47,8 @@ export const HANDSHAKE_MS = 15_000
 export const PING_EVERY_MS = 5_000
 /** No answer to a ping, and nothing else, for so long: the connection is dead, whatever the browser says. */
 export const PONG_WITHIN_MS = 10_000
+/** A connection that has lasted so long was a good one: the next wait is short again. */
+export const STEADY_MS = 10_000
 const WATCH_EVERY_MS = 500
 /** When the network is back, all tabs come back within so long. */
 const ONLINE_SPREAD_MS = 1_000
@@ -187,11 +189,12 @@ export abstract class Connection {
       return
     }
     const now = (this.lastMessageAt = performance.now())
+    // To be let in and thrown out again is no success.
+    if (now - this.openedAt >= STEADY_MS) this.attempt = 0
     if ('status' in message && !('feed' in message)) {
       this.receiveNotice(message, now)
       return
     }
-    if (!('status' in message)) this.attempt = 0
     this.received(message, now)
     if (this.current.phase === 'stale' && this.watched(now) === null) this.setState({ phase: 'live' })
   }

@@ -69,6 +69,13 @@ export function isBoard(feed: string): boolean {
   return feed.startsWith('scanners:')
 }
 
+const NAME = /^(?:[\w.:/-]{1,100}|[\w.:/-]{0,99}\*)$/
+
+/** Whether it can be subscribed to: the name of a feed, or a pattern. */
+export function isName(name: string): boolean {
+  return NAME.test(name)
+}
+
 /** Whether a subscription's name, a feed or a pattern, covers a feed. */
 export function covers(name: string, feed: string): boolean {
   return name === feed || (name.endsWith('*') && feed.startsWith(name.slice(0, -1)))
