@@ -48,8 +48,12 @@ class BrakedProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne ships n
     has_room = False
     # Who breaks the protocol is told so by a close code.
     failByDrop = False  # noqa: N815 - autobahn's name
+    # The close code comes behind all that is on its way to a slow client.
+    closeHandshakeTimeout = 10  # noqa: N815
     _full_since: float | None = None
     _room: asyncio.Event | None = None
+    # The client's newest ping, for which there was no room to answer.
+    _ping: bytes | None = None
     _call: Callable[[], None] = staticmethod(_nothing)
 
     def onOpen(self) -> None:  # noqa: N802 - autobahn's name
@@ -58,8 +62,8 @@ class BrakedProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne ships n
         self._unanswered: list[int] = []
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
-        # A connection that is already lost may refuse it.
-        with suppress(OSError):
+        # A connection that is already lost may refuse it, and not every system knows it.
+        with suppress(OSError, AttributeError):
             self.transport.getHandle().setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_IN_KERNEL)
         self.has_room = True
 
@@ -94,6 +98,9 @@ class BrakedProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne ships n
         """The transport has room again."""
         self._full_since = None
         self.has_room = self.state == self.STATE_OPEN
+        if self._ping is not None:
+            ping, self._ping = self._ping, None
+            self.sendPong(ping)
         self._let_go()
         self._call()
 
@@ -123,6 +130,18 @@ class BrakedProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne ships n
             self.transport.abortConnection()
         else:
             super().check_timeouts()
+
+    def _sendAutoPing(self) -> None:  # noqa: N802
+        """Ask for a sign of life, unless the last one is still to come: autobahn would forget whose time is running."""
+        if self.autoPingTimeoutCall is None:
+            super()._sendAutoPing()
+
+    def onPing(self, payload: bytes) -> None:  # noqa: N802
+        """Answer; only the newest, and later, if the client does not read."""
+        if self._full_since is None:
+            self.sendPong(payload)
+        else:
+            self._ping = payload
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 - autobahn's names
         """Pass a message on, unless too many are unanswered."""
@@ -167,6 +186,24 @@ class BrakedProtocol(WebSocketProtocol):  # type: ignore[misc]  # Daphne ships n
         if self._full_since is None:
             self._full_since = time.monotonic()
         self._let_go()
+
+    def _fail_connection(self, code: int, reason: str) -> None:
+        """Say how the protocol was broken. A connection that is shut while more comes in would lose that on its way."""
+        if self.failedByMe:
+            return
+        super()._fail_connection(code, reason)
+        if self.state == self.STATE_CLOSING:
+            self.unregisterProducer()
+            self.transport.loseWriteConnection()
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Take what comes in; what comes after the protocol was broken means nothing, until the client has gone too."""
+        if not self.failedByMe:
+            super().dataReceived(data)
+
+    def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
+        """End the connection; autobahn would drop what is unsent when both sides have said goodbye at once."""
+        super().dropConnection(abort=abort and not self.wasClean)
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
         """The connection has ended."""

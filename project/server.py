@@ -17,13 +17,16 @@ import os
 import sys
 from typing import Any, Final
 
+from autobahn.websocket import protocol as autobahn_protocol
 from daphne.endpoints import build_endpoint_description_strings
+from daphne.http_protocol import HTTPFactory
 from daphne.ws_protocol import WebSocketFactory
 from django.conf import settings
 from twisted.internet.defer import Deferred
 
 from project import transport, turns
 from project.brake import BrakedProtocol
+from project.requests import BoundedChannel
 from widgets.sending.outlet import EXTENSION
 from widgets.visitors import limits
 
@@ -44,8 +47,11 @@ class BrakedServer(Server):  # type: ignore[misc]  # Daphne ships no types
         """Serve until stopped."""
         transport.install()
         self._ports: list[Any] = []
-        # Daphne makes its own factory in `run`, so the protocol is exchanged on the class that it makes it from.
+        # Daphne makes its own factories in `run`: the protocols are exchanged on the classes that it makes them from.
+        HTTPFactory.protocol = BoundedChannel
         WebSocketFactory.protocol = BrakedProtocol
+        # For a line of debug that nobody sees autobahn puts its settings into words: a fifth of what a client costs.
+        setattr(autobahn_protocol, "pformat", lambda options: "")  # noqa: B010 - it is no official name
         super().run()
 
     def listen_success(self, port: Any) -> None:
@@ -73,19 +79,24 @@ class BrakedServer(Server):  # type: ignore[misc]  # Daphne ships no types
         from widgets.fanout.hub import hub
         from widgets.visitors.presence import presence
 
+        clock = asyncio.get_running_loop().time
+        begun = clock()
         for port in self._ports:
             port.stopListening()
         try:
             await hub.farewell(_FAREWELL_S)
         except Exception:
             log.exception("the clients could not be told that the server ends")
-        await presence.leave()
         # A request of which only a part has come has no application yet.
         running = [
             details["application_instance"]
             for details in self.connections.values()
             if "application_instance" in details
         ]
+        if running:
+            # Pages that are being made may be finished.
+            await asyncio.wait(running, timeout=max(0.0, begun + _FAREWELL_S - clock()))
+        await presence.leave()
         for application in running:
             application.cancel()
         await asyncio.gather(*running, return_exceptions=True)

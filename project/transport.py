@@ -8,6 +8,7 @@ Nothing is copied on the way: a message for many sockets is in memory once, howe
 """
 
 import asyncio
+import errno
 from typing import Any, ClassVar, Final
 
 from twisted.internet import tcp
@@ -50,10 +51,9 @@ class PromptTransport(tcp.Server):
         if pieces:
             try:
                 taken = self.socket.sendmsg(pieces if len(pieces) <= _MOST_PIECES else pieces[:_MOST_PIECES])
-            except BlockingIOError:
-                return None
-            except OSError:
-                return CONNECTION_LOST
+            except OSError as error:
+                # The latter is said by macOS and the BSDs for a while.
+                return None if error.errno in (errno.EAGAIN, errno.ENOBUFS) else CONNECTION_LOST
             self._tempDataLen -= taken
             if self._tempDataLen:
                 whole = 0

@@ -30,6 +30,7 @@ from widgets.visitors.standing import watch
 log = logging.getLogger(__name__)
 
 _NO_CACHE: Final = "The cache cannot be reached at the moment. Try again."
+_NO_VALUE: Final = "Its current value cannot be read at the moment. It follows."
 _NO_DATABASE: Final = "The database cannot be reached at the moment. Try again."
 
 
@@ -67,10 +68,14 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
             self._end(much.code, much.reason)
             return
         hub.enter(self._member)
-        user = self.scope.get("user")
-        if user is not None and user.is_authenticated and same_origin(self.scope):
-            session_key = self.scope["session"].session_key or ""
-            grant = await logins.by_session(user.pk, session_key)
+        session_key = self.scope["cookies"].get(settings.SESSION_COOKIE_NAME)
+        if session_key and same_origin(self.scope):
+            try:
+                grant = await logins.by_session(session_key)
+            except DatabaseError as error:
+                log.warning("database unreachable, a client is sent away: %s", error)
+                self._end(limits.BROKEN, "broken")
+                return
             if grant is not None:
                 self._let_in(grant)
                 return
@@ -192,6 +197,10 @@ class WidgetConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels 
             await hub.subscribe(member, feed, asked)
         except TooManyFeeds as error:
             raise ProtocolError(str(error), feed) from None
+        except redis.RedisError as error:
+            # Told with the feed: without one it would be the answer to a `get`.
+            log.warning("cache unreachable, a snapshot follows later: %s", error)
+            raise ProtocolError(_NO_VALUE, feed) from None
 
     async def _get(self, request: protocol.Get) -> None:
         key = request.cache

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 import redis
 from django.db import connection as database
+from django.utils import timezone
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 from websockets.uri import parse_uri
 
+from control.models import ApiToken
 from project.embedded import EmbeddedValkey
 from project.env import BASE_DIR
 from tests import services
@@ -123,6 +125,27 @@ def test_a_large_page_reaches_a_slow_reader_whole(web: Web) -> None:
     assert got.partition(b"\r\n\r\n")[2] == whole
 
 
+def test_who_asks_for_many_pages_and_reads_none_costs_little_and_gets_all_of_them(web: Web) -> None:
+    with urllib.request.urlopen(f"{web.origin}/static/unfold/css/styles.css", timeout=10) as response:
+        length = len(response.read())
+    before = web.resident_mb()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", web.port))
+        for _ in range(50):
+            connection.sendall(b"GET /static/unfold/css/styles.css HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        time.sleep(0.3)
+        assert web.resident_mb() - before < 10
+        got = bytearray()
+        while data := connection.recv(1 << 20):
+            got += data
+    assert got.count(b"HTTP/1.1 200") == 51
+    assert got.endswith(b"ok")
+    assert len(got) > 50 * length
+
+
 def _full(web: Web, cache: "redis.Redis", connection: socket.socket) -> _Wire:
     """A client whose connection the server can write nothing more to, and still has something to write."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -141,6 +164,20 @@ def _full(web: Web, cache: "redis.Redis", connection: socket.socket) -> _Wire:
     return wire
 
 
+def test_a_client_that_pings_and_never_reads_costs_little(web: Web, valkey: EmbeddedValkey) -> None:
+    with redis.Redis.from_url(valkey.url) as cache, socket.socket() as connection:
+        wire = _full(web, cache, connection)
+        before = web.resident_mb()
+        for number in range(120):
+            wire.connection.sendall((b"\x89\xfd\0\0\0\0" + b"%125d" % number) * 1_000)
+        assert web.answers()
+        assert web.resident_mb() - before < 10
+        # It reads on, and finds its newest ping answered, as its library expects.
+        while not any(frame.opcode is Opcode.PONG and int(frame.data) == 119 for frame in wire.frames):
+            assert wire._read()
+            wire.frames = [event for event in wire.protocol.events_received() if isinstance(event, Frame)]
+
+
 def test_a_client_that_says_goodbye_while_much_is_unsent_is_let_go(web: Web, valkey: EmbeddedValkey) -> None:
     with redis.Redis.from_url(valkey.url) as cache, socket.socket() as connection:
         wire = _full(web, cache, connection)
@@ -154,6 +191,17 @@ def test_a_client_that_says_goodbye_while_much_is_unsent_is_let_go(web: Web, val
             heard += len(data)
         assert heard > 1_000_000
     services.wait_until(lambda: not _sockets_of(web, connection_state="01"), 5, "the end of the connections")
+
+
+def test_a_client_with_much_to_read_yet_is_told_why_it_is_closed(web: Web, valkey: EmbeddedValkey) -> None:
+    with redis.Redis.from_url(valkey.url) as cache, socket.socket() as connection:
+        wire = _full(web, cache, connection)
+        ApiToken.objects.update(revoked_at=timezone.now())
+        time.sleep(1.8)
+        assert wire.closed() == (4401, "the token was revoked")
+        # It has answered: that is the end, and an orderly one.
+        while wire._read():
+            pass
 
 
 def _sockets_of(web: Web, connection_state: str) -> list[str]:
@@ -200,6 +248,15 @@ def test_a_message_that_is_too_large_is_told_so(web: Web, wire: _Wire) -> None:
     assert code == 1009
     assert "65536" in reason
     assert "x" * 100 not in web.part.output
+
+
+def test_who_breaks_the_protocol_and_goes_on_is_told_so_too(web: Web, wire: _Wire) -> None:
+    wire.connection.sendall(b"\x81\x05hello" + b"\xff" * 5_000_000)
+    assert wire.closed()[0] == 1002
+    while wire._read():
+        pass
+    wire.connection.close()
+    services.wait_until(lambda: not _sockets_of(web, connection_state="01"), 5, "the end of the connections")
 
 
 @pytest.mark.parametrize(

@@ -27,21 +27,39 @@ async def test_many_who_come_at_once_are_looked_up_together(
 
     monkeypatch.setattr(module, "grants_of", counted)
     logins = Logins()
-    *grants, by_page, wrong, by_session, of_another = await asyncio.gather(
+    *grants, by_page, wrong, by_session, by_none = await asyncio.gather(
         *(logins.by_key(token) for token in tokens),
         logins.by_key(page_token(user.pk, session)),
         logins.by_key("tw_wrong"),
-        logins.by_session(user.pk, session),
-        logins.by_session(user.pk + 1, session),
+        logins.by_session(session),
+        logins.by_session(session[::-1]),
     )
     assert [grant.username for grant in grants if grant is not None] == [f"user {number}" for number in range(20)]
     assert by_page is not None
     assert by_page == by_session
     assert wrong is None
-    assert of_another is None
+    assert by_none is None
     assert len(looks) <= 2
     # Who comes later is looked up anew.
     assert await logins.by_key(tokens[0]) == grants[0]
+
+
+async def test_a_page_token_is_worth_its_login_once(transactional_db: None, valkey: EmbeddedValkey) -> None:
+    user, session = await sync_to_async(new_login)("ann")
+    logins, token = Logins(), page_token(user.pk, session)
+    grant = await logins.by_key(token)
+    assert grant is not None
+    assert grant == await logins.by_session(session)
+    assert await logins.by_key(token) is None
+
+
+async def test_a_page_token_of_a_session_that_is_not_the_users_is_worth_nothing(
+    transactional_db: None, valkey: EmbeddedValkey
+) -> None:
+    user, session = await sync_to_async(new_login)("ann")
+    other, _ = await sync_to_async(new_login)("other", staff=True)
+    tokens = (page_token(other.pk, session), page_token(user.pk, ""), page_token(user.pk, "no such session"))
+    assert [await Logins().by_key(token) for token in tokens] == [None] * 3
 
 
 async def test_with_the_database_away_each_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ import asyncio
 from channels.db import database_sync_to_async
 
 from control.models import ApiToken
-from widgets.visitors.access import Credential, Grant, grant_for_key, grants_of
+from control.tokens import spend_page_token
+from widgets.visitors.access import Credential, Grant, grants_of
 
 
 class Logins:
@@ -24,18 +25,22 @@ class Logins:
         found = await self._look_up(Credential(token_digest=ApiToken.digest_of(key)))
         if isinstance(found, Grant):
             return found
-        # A page's token is used up by looking at it, and each has to be looked at on its own.
-        grant: Grant | None = await database_sync_to_async(grant_for_key)(key)
-        return grant
+        # Signed, not stored: who tries many costs the database no more than this one look.
+        page = await asyncio.to_thread(spend_page_token, key)
+        if page is None:
+            return None
+        user_id, session_key = page
+        grant = await self.by_session(session_key)
+        return grant if grant is not None and grant.user_id == user_id else None
 
-    async def by_session(self, user_id: int, session_key: str) -> Grant | None:
-        """The grant of a user's login; None when it does not stand.
+    async def by_session(self, session_key: str) -> Grant | None:
+        """The grant of a login; None when it does not stand.
 
         Raises:
             DatabaseError: Nobody can tell.
         """
         found = await self._look_up(Credential(session_key=session_key))
-        return found if isinstance(found, Grant) and found.user_id == user_id else None
+        return found if isinstance(found, Grant) else None
 
     async def _look_up(self, credential: Credential) -> Grant | str:
         waiting = self._waiting.get(credential)
