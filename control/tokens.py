@@ -19,6 +19,8 @@ from processors.store import SPENT, default_store
 log = logging.getLogger(__name__)
 
 LIFE_S: Final = 60
+# Remembered for longer, since a host whose clock is ahead makes tokens that live longer on others.
+_REMEMBERED_S: Final = 5 * LIFE_S
 _SALT: Final = "tapewatch.page-token"
 
 
@@ -53,12 +55,14 @@ class _Spent:
         digest = sha256(token.encode()).hexdigest()
         now = monotonic()
         with self._lock:
-            self._until = {known: until for known, until in self._until.items() if until > now}
+            while self._until and next(iter(self._until.values())) <= now:
+                # In the order in which they were used.
+                del self._until[next(iter(self._until))]
             if digest in self._until:
                 return False
-            self._until[digest] = now + LIFE_S
+            self._until[digest] = now + _REMEMBERED_S
         try:
-            return bool(default_store().redis.set(SPENT + digest, "", nx=True, ex=LIFE_S))
+            return bool(default_store().redis.set(SPENT + digest, "", nx=True, ex=_REMEMBERED_S))
         except redis.RedisError as error:
             log.warning("cache unreachable: that a page's token was used is known to this process alone: %s", error)
             return True

@@ -21,16 +21,26 @@ def add(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     group, grant = apps.get_model("auth", "Group"), apps.get_model("control", "FeedGrant")
     viewer, _ = group.objects.get_or_create(name="viewer")
     operator, _ = group.objects.get_or_create(name="operator")
-    for to, patterns, note in (
-        (viewer, _VIEWER, "The market, for whoever is in the group viewer."),
-        (operator, _OPERATOR, "The health of the system, for whoever is in the group operator."),
-    ):
-        for pattern in patterns:
-            grant.objects.create(pattern=pattern, note=note).groups.add(to)
-    operator.permissions.add(_view_sockets(apps))
     users = apps.get_model("auth", "User").objects.filter(is_active=True)
-    viewer.user_set.add(*users)
-    operator.user_set.add(*users.filter(is_staff=True))
+    for to, patterns, note, readers in (
+        (viewer, _VIEWER, "The market, for whoever is in the group viewer.", users),
+        (
+            operator,
+            _OPERATOR,
+            "The health of the system, for whoever is in the group operator.",
+            users.filter(is_staff=True),
+        ),
+    ):
+        # A group of this name that was there before may let its members do more than read.
+        of_another = to.permissions.exists()
+        for pattern in patterns:
+            row = grant.objects.create(pattern=pattern, note=note)
+            row.groups.add(to)
+            if of_another:
+                row.users.add(*readers)
+        if not of_another:
+            to.user_set.add(*readers)
+    operator.permissions.add(_view_sockets(apps))
 
 
 def _view_sockets(apps: Apps) -> models.Model:

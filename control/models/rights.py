@@ -1,14 +1,18 @@
 """Who may read which feeds: without a grant, nobody anything but the market's clock."""
 
 from collections.abc import Collection, Iterable
+from functools import cache
+from typing import TypeVar
 
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.expressions import RawSQL
 
 from control.feed_patterns import EVERY_FEED, allows, problem_of
 
 _READ_EVERY_FEED = "read_every_feed"
+_T = TypeVar("_T", int, str)
 
 
 def check_pattern(pattern: str) -> None:
@@ -32,26 +36,43 @@ class FeedGrantQuerySet(models.QuerySet["FeedGrant"]):
         Args:
             users: Their numbers; whether they are switched off is not looked at.
         """
+        if not users:
+            return {}
+        among = listed(users)
         # Not joined: of thousands of users in a few groups, each with all its grants, the rows would be legion.
         of_group = _gathered(self.filter(groups__isnull=False).values_list("groups", "pattern"))
-        of_user = _gathered(self.filter(users__in=users).values_list("users", "pattern"))
-        memberships = User.groups.through.objects.filter(user__in=users).values_list("user", "group")
-        for user, group in memberships:
-            of_user.setdefault(user, set()).update(of_group.get(group, ()))
+        of_user = _gathered(self.filter(users__in=among).values_list("users", "pattern"))
+        groups = _gathered(User.groups.through.objects.filter(user__in=among).values_list("user", "group"))
         permission = Permission.objects.filter(codename=_READ_EVERY_FEED, content_type__app_label="control")
+        permitted = User.user_permissions.through.objects.filter(permission__in=permission)
+        of_permitted = User.groups.through.objects.filter(group__permissions__in=permission)
+        # Few in all, so that nobody has to be named.
         everything = User.objects.filter(
             models.Q(is_superuser=True)
-            | models.Q(user_permissions__in=permission)
-            | models.Q(groups__permissions__in=permission),
-            pk__in=users,
+            | models.Q(pk__in=permitted.values("user"))
+            | models.Q(pk__in=of_permitted.values("user"))
         )
         for user in everything.values_list("pk", flat=True):
             of_user.setdefault(user, set()).update(EVERY_FEED)
-        return {user: frozenset(of_user.get(user, ())) for user in users}
+
+        @cache
+        def of_groups(of_one: frozenset[int]) -> frozenset[str]:
+            # Most users are in the same groups, and have nothing of their own.
+            return frozenset(pattern for group in of_one for pattern in of_group.get(group, ()))
+
+        found = {user: of_groups(frozenset(groups.get(user, ()))) for user in users}
+        return found | {user: found[user].union(own) for user, own in of_user.items() if user in found}
 
 
-def _gathered(rows: Iterable[tuple[int, str]]) -> dict[int, set[str]]:
-    gathered: dict[int, set[str]] = {}
+def listed(values: Collection[int | str]) -> RawSQL:
+    """Many values for `__in`: as they are, since Django's care for each costs more than all else of such a query."""
+    if all(isinstance(value, int) for value in values):
+        return RawSQL(",".join(map(str, values)), ())  # noqa: S611 - numbers alone
+    return RawSQL(",".join(["%s"] * len(values)), tuple(values))  # noqa: S611 - parameters
+
+
+def _gathered(rows: Iterable[tuple[int, _T]]) -> dict[int, set[_T]]:
+    gathered: dict[int, set[_T]] = {}
     for key, pattern in rows:
         gathered.setdefault(key, set()).add(pattern)
     return gathered

@@ -141,6 +141,15 @@ def test_the_migration_keeps_those_reading_who_are_there_and_can_be_taken_back()
     Group.objects.get(name="viewer").permissions.add(Permission.objects.get(codename="view_alert"))
     migration.remove(apps, None)
     assert {group.name for group in Group.objects.all()} == {"desk", "viewer"}
+    # And makes nobody who only reads a member.
+    Group.objects.get(name="viewer").user_set.clear()
+    FeedGrant.objects.all().delete()
+    migration.add(apps, None)
+    trader = User.objects.get(username="trader")
+    assert not trader.groups.exists()
+    assert may_read(trader, "scanners:*")
+    assert not may_read(trader, "unknown")
+    assert not may_read(User.objects.get(username="gone"), "scanners:*")
 
 
 def _statuses(caller: Api) -> dict[str, int]:

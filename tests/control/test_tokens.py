@@ -109,8 +109,8 @@ def test_a_page_token_that_another_process_saw_is_used(valkey: EmbeddedValkey, m
     assert spend_page_token(token) is None
     with redis.Redis.from_url(valkey.url) as cache:
         (key,) = cache.keys(f"{SPENT}*")
-        # No longer than it would be valid, and not the token itself.
-        assert 0 < cache.ttl(key) <= LIFE_S
+        # For longer than it is valid, whatever the clocks of two hosts say, and not the token itself.
+        assert 2 * LIFE_S < cache.ttl(key) <= 10 * LIFE_S
         assert token.encode() not in key
 
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from control.models import ApiToken
 from control.tokens import LIFE_S, page_token
-from processors.store import OWNERS
+from processors.store import BOARDS, OWNERS
 from project.asgi import application
 from tests.services import wait_until
 from tests.widgets.serving import Talk, Web, new_login, new_token
@@ -207,6 +207,24 @@ def test_a_pattern_brings_nothing_of_others_rules(web: Web, cache: "redis.Redis"
         assert sorted(owner.hear() for _ in range(5)) == sorted(staff.hear() for _ in range(5))
         assert other.hear() == "for everyone"
         assert other.hears_nothing()
+
+
+def test_a_patterns_snapshots_do_not_even_name_others_rules(web: Web, cache: "redis.Redis") -> None:
+    new_token("owner")
+    feeds = _own(cache, User.objects.get(username="owner"))
+    for feed in feeds:
+        if feed.startswith("scanners:"):
+            cache.set(feed, "[]")
+            cache.hset(BOARDS, feed.removeprefix("scanners:"), 1)
+        else:
+            cache.lpush(feed, "1")
+    with Talk.authorised(web, new_token("other")) as other, Talk.authorised(web, new_token("owner")) as owner:
+        for talk, seen in ((other, set()), (owner, set(feeds))):
+            heard: set[str] = set()
+            for pattern in ("scanners:*", "alerts*"):
+                talk.subscribe(pattern, envelope=True, snapshot=True)
+                heard |= {message["feed"] for message in talk.heard_before_invalid}
+            assert heard == seen
 
 
 def test_who_is_no_longer_staff_sees_his_own_rules_alone_from_then_on(web: Web, cache: "redis.Redis") -> None:

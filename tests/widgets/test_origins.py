@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from widgets.visitors.origins import client_address, household
+from widgets.visitors.origins import client_address, household, same_origin
 
 
 def _scope(peer: str | None, *forwarded: str) -> dict[str, Any]:
@@ -59,3 +59,37 @@ def test_ipv6_clients_have_a_whole_network_to_choose_from_and_count_as_one() -> 
     assert household("2001:db8:1:3::1") != household("2001:db8:1:2::1")
     assert household("1.2.3.4") == "1.2.3.4"
     assert household("") == ""
+
+
+@pytest.mark.parametrize(
+    ("https", "host", "origin", "ours"),
+    [
+        (False, "scanner.example:8000", "http://scanner.example:8000", True),
+        (False, "scanner.example:8000", "http://SCANNER.example:8000", True),
+        (True, "scanner.example", "https://scanner.example", True),
+        # Programs.
+        (True, "scanner.example", None, True),
+        (True, "scanner.example", "http://scanner.example", False),
+        (False, "scanner.example:8000", "http://scanner.example:8001", False),
+        (False, "scanner.example:8000", "http://scanner.example", False),
+        (False, "scanner.example", "http://scanner.example.evil.example", False),
+        (False, "scanner.example", "http://scanner.example@evil.example", False),
+        # Apps and files have origins of their own.
+        (False, "localhost", "capacitor://localhost", False),
+        (False, "scanner.example", "null", False),
+        # A name of theirs that leads to us.
+        (False, "evil.example", "http://evil.example", False),
+        # No host is nobody's.
+        (False, "", "null", False),
+        (False, "", "file://", False),
+        (False, "", "http://", False),
+        (False, "[::1", "http://[::1", False),
+    ],
+)
+def test_a_page_is_ours_by_scheme_host_and_port(
+    settings: Settings, https: bool, host: str, origin: str | None, ours: bool
+) -> None:
+    settings.HTTPS, settings.CSRF_TRUSTED_ORIGINS = https, []
+    settings.ALLOWED_HOSTS = ["scanner.example", "localhost"]
+    headers = [(b"host", host.encode()), *([(b"origin", origin.encode())] if origin is not None else [])]
+    assert same_origin({"headers": headers}) is ours

@@ -15,8 +15,6 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from control.models import ApiToken, FeedGrant
-from control.tokens import page_token
-from project.embedded import EmbeddedValkey
 from tests.rights import VIEWER, let_read
 from tests.widgets.serving import new_login, new_token
 from widgets.visitors import access
@@ -26,16 +24,15 @@ from widgets.visitors.access import (
     SWITCHED_OFF,
     Credential,
     Grant,
-    grant_for_key,
-    grant_for_login,
     grants_of,
 )
 from widgets.visitors.standing import Watch
 
 
 def _grant(token: str) -> Grant:
-    grant = grant_for_key(token)
-    assert grant is not None
+    credential = Credential(token_digest=ApiToken.digest_of(token))
+    grant = grants_of([credential])[credential]
+    assert isinstance(grant, Grant)
     return grant
 
 
@@ -56,23 +53,6 @@ def test_a_token_says_who_somebody_is_and_what_he_may_read() -> None:
 
 
 @pytest.mark.django_db
-def test_a_page_token_is_worth_its_login_once(valkey: EmbeddedValkey) -> None:
-    user, session = new_login("ann")
-    token = page_token(user.pk, session)
-    assert grant_for_key(token) == grant_for_login(user, session) == _worth(session)
-    assert grant_for_key(token) is None
-
-
-@pytest.mark.django_db
-def test_a_page_token_of_a_session_that_is_not_the_users_is_worth_nothing(valkey: EmbeddedValkey) -> None:
-    user, session = new_login("ann")
-    other, _ = new_login("other", staff=True)
-    for token in (page_token(other.pk, session), page_token(user.pk, ""), page_token(user.pk, "no such session")):
-        assert grant_for_key(token) is None
-    assert grant_for_login(other, session) is None
-
-
-@pytest.mark.django_db
 def test_a_login_ends_with_time_with_a_new_password_and_with_its_user() -> None:
     user, session = new_login("ann")
     assert isinstance(_worth(session), Grant)
@@ -89,7 +69,6 @@ def test_a_login_ends_with_time_with_a_new_password_and_with_its_user() -> None:
     assert _worth(session) == "the login has ended"
     user.delete()
     assert _worth(session) == "the login has ended"
-    assert grant_for_login(user, session) is None
 
 
 @pytest.mark.django_db
@@ -97,7 +76,7 @@ def test_a_session_without_login_is_worth_nothing() -> None:
     session = Client().session
     session["colour"] = "red"
     session.save()
-    for key in (session.session_key or "", "", "no such session"):
+    for key in (session.session_key or "", "", "no such session", "\0" * 32, "\ud800" * 32, "x" * 10_000):
         assert _worth(key) == "the login has ended"
 
 
@@ -128,6 +107,13 @@ def test_many_are_looked_at_with_a_handful_of_queries(django_assert_num_queries:
     with django_assert_num_queries(7):
         found = grants_of(credentials)
     assert all(isinstance(grant, Grant) for grant in found.values())
+
+
+@pytest.mark.django_db
+def test_keys_that_are_none_cost_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(1):
+        found = grants_of([Credential(token_digest=ApiToken.digest_of(f"tw_{number}")) for number in range(30)])
+    assert set(found.values()) == {REVOKED}
 
 
 class _Told:

@@ -1,5 +1,6 @@
 """Who may come in at `/ws`, and what they may read. The functions here ask the database."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,13 +15,14 @@ from django.utils import timezone
 
 from control.feed_patterns import allows
 from control.models import ApiToken, FeedGrant
-from control.tokens import spend_page_token
+from control.models.rights import listed
 
 LOGIN_ENDED: Final = "the login has ended"
 REVOKED: Final = "the token was revoked"
 EXPIRED: Final = "the token has expired"
 SWITCHED_OFF: Final = "the user was switched off"
 
+_SESSION_KEY: Final = re.compile(r"[A-Za-z0-9]{1,40}")
 # Databases take so many parameters in one query at least.
 _MOST_AT_ONCE: Final = 5_000
 
@@ -60,26 +62,6 @@ class Grant:
         return allows(self.patterns, feed)
 
 
-def grant_for_key(key: str) -> Grant | None:
-    """The grant of an API token or a page's token; None when it is neither, or no longer valid."""
-    digest = ApiToken.digest_of(key)
-    found = grants_of([Credential(token_digest=digest)])[Credential(token_digest=digest)]
-    if isinstance(found, Grant):
-        return found
-    named = spend_page_token(key)
-    return _grant_for_session(*named) if named is not None else None
-
-
-def grant_for_login(user: User, session_key: str) -> Grant | None:
-    """The grant of a login of the same origin; None when it does not stand."""
-    return _grant_for_session(user.pk, session_key)
-
-
-def _grant_for_session(user_id: int, session_key: str) -> Grant | None:
-    found = grants_of([Credential(session_key=session_key)])[Credential(session_key=session_key)]
-    return found if isinstance(found, Grant) and found.user_id == user_id else None
-
-
 def grants_of(credentials: Collection[Credential]) -> dict[Credential, Grant | str]:
     """What logins and tokens are worth at this moment: a grant each, or why there is none.
 
@@ -117,7 +99,8 @@ def _grants_of(credentials: list[Credential]) -> dict[Credential, Grant | str]:
         **_tokens([one.token_digest for one in credentials if one.token_digest is not None]),
     }
     owners = {one.user_id for one in held.values() if isinstance(one, _Held)}
-    needed = User.objects.filter(pk__in=owners).values_list("pk", "username", "is_active", "is_staff", "password")
+    rows = User.objects.filter(pk__in=listed(owners)) if owners else User.objects.none()
+    needed = rows.values_list("pk", "username", "is_active", "is_staff", "password")
     users = {row[0]: _User(*row) for row in needed}
     patterns = FeedGrant.objects.patterns_of(users)
     found: dict[Credential, Grant | str] = {}
@@ -149,7 +132,9 @@ def _logins(session_keys: list[str]) -> dict[Credential, _Held | str]:
     """Logins, by their sessions; those that are not there have ended."""
     now = timezone.now()
     held: dict[Credential, _Held | str] = {}
-    rows = Session.objects.filter(session_key__in=session_keys) if session_keys else Session.objects.none()
+    # A cookie may say anything; what no database can hold would fail all who are looked up with it.
+    keys = [key for key in session_keys if _SESSION_KEY.fullmatch(key)]
+    rows = Session.objects.filter(session_key__in=listed(keys)) if keys else Session.objects.none()
     for key, data, expires_at in rows.values_list("session_key", "session_data", "expire_date"):
         login = _login_in(data) if expires_at > now else None
         held[Credential(session_key=key)] = (
@@ -162,7 +147,7 @@ def _tokens(digests: list[str]) -> dict[Credential, _Held | str]:
     """Tokens, by their hashes; those that are not there were revoked."""
     now = timezone.now()
     held: dict[Credential, _Held | str] = {}
-    rows = ApiToken.objects.filter(digest__in=digests) if digests else ApiToken.objects.none()
+    rows = ApiToken.objects.filter(digest__in=listed(digests)) if digests else ApiToken.objects.none()
     for digest, user, revoked_at, expires_at in rows.values_list("digest", "user", "revoked_at", "expires_at"):
         credential = Credential(token_digest=digest)
         if revoked_at is not None:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 
 
 def same_origin(scope: dict[str, Any]) -> bool:
@@ -19,10 +20,12 @@ def same_origin(scope: dict[str, Any]) -> bool:
         parts = urlsplit(origin)
     except ValueError:
         return False
-    if settings.HTTPS and parts.scheme != "https":
-        # Whoever sits in the middle can make a page of our name, only not one that speaks TLS.
+    # Whoever sits in the middle can make a page of our name, only not one that speaks TLS.
+    if parts.scheme not in ({"https"} if settings.HTTPS else {"http", "https"}):
         return False
-    return bool(parts.netloc.lower() == headers.get(b"host", b"").decode("latin1").lower())
+    host = headers.get(b"host", b"").decode("latin1").lower()
+    # Under another name we serve no page either.
+    return parts.netloc.lower() == host and validate_host(split_domain_port(host)[0], settings.ALLOWED_HOSTS)
 
 
 def client_address(scope: dict[str, Any]) -> str:
