@@ -5,12 +5,14 @@ import json
 import random
 from typing import Any
 
+import pytest
 import redis.asyncio as redis_async
 
 from processors.scanning.board_messages import Boards
 from processors.store import BOARDS, OWNERS
 from project.embedded import EmbeddedValkey
 from tests.widgets.members import Client
+from widgets.fanout import following
 from widgets.fanout.hub import Hub
 from widgets.readings import BoardCopy
 
@@ -157,3 +159,50 @@ async def test_after_an_interruption_everybody_has_the_present_state(valkey: Emb
         assert (message["feed"], message["data"]) == (_BOARD, engine.shown)
         await async_cache.publish("status", "1")
         assert (await plain.hears())["data"] == await bare.hears() == 1
+
+
+async def test_a_board_that_could_not_be_read_follows_though_nothing_is_said_of_it(
+    async_cache: "redis_async.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_RETRY_S", 0.05)
+    engine = Engine(async_cache)
+    await engine.show()
+    await async_cache.rename(_BOARD, "elsewhere")
+    # It refuses, as one that is just becoming a replica or that is too busy.
+    await async_cache.hset(_BOARD, "no", "text")
+    client = await Client.of(Hub(), _BOARD, envelope=True, delta=True)
+    await asyncio.sleep(0.1)
+    assert client.unheard() == []
+    await async_cache.rename("elsewhere", _BOARD)
+    assert (await client.hears())["data"] == engine.shown
+
+
+async def test_who_asks_in_the_moment_before_the_cache_is_heard_again_need_not_wait(valkey: EmbeddedValkey) -> None:
+    hub = Hub()
+    client = await Client.of(hub, "status", envelope=True)
+    async with redis_async.Redis.from_url(valkey.url) as async_cache:
+        engine = Engine(async_cache)
+        await engine.show()
+        await async_cache.client_kill_filter(_type="pubsub")
+        assert (await client.hears())["status"] == "interrupted"
+        # Its value is read, but the mark beside it is heard by nobody.
+        await client.subscribe(_BOARD, envelope=True, delta=True)
+        assert (await client.hears())["status"] == "resumed"
+        async with asyncio.timeout(1):
+            assert (await client.hears())["data"] == engine.shown
+
+
+async def test_a_board_that_nobody_followed_any_more_is_not_shown_as_it_was(async_cache: "redis_async.Redis") -> None:
+    hub, engine = Hub(), Engine(async_cache)
+    await engine.show()
+    gone = Client(hub)
+    subscribing = asyncio.create_task(gone.subscribe(_BOARD, envelope=True, delta=True))
+    while gone.member.coming is None or not hub._listenings:
+        await asyncio.sleep(0)
+    # The right to read it ends while it is on its way.
+    hub.drop(gone.member, lambda feed: True)
+    await subscribing
+    await asyncio.sleep(0.1)
+    await engine.show()
+    client = await Client.of(hub, _BOARD, envelope=True, delta=True)
+    assert (await client.hears())["data"] == engine.shown

@@ -7,7 +7,7 @@ import pytest
 import redis.asyncio as redis_async
 from django.conf import settings
 
-from processors.store import INTEREST, PATTERNS
+from processors.store import INTEREST, OWNERS, PATTERNS
 from project.embedded import EmbeddedValkey
 from tests.widgets.members import Client
 from widgets.fanout import stream as module
@@ -220,3 +220,51 @@ async def test_patterns_that_nobody_keeps_are_cleared_away(
     async with asyncio.timeout(3):
         while await async_cache.zrange(PATTERNS, 0, -1) != [b"scanners:*"]:
             await asyncio.sleep(0.01)
+
+
+async def test_nothing_is_passed_on_before_it_is_known_whose_it_is(async_cache: "redis_async.Redis") -> None:
+    # As a cache that loads its data after a restart: it lets one listen, and refuses to say anything.
+    await async_cache.set(OWNERS, "not to be read yet")
+    hub = Hub()
+    client = await Client.of(hub, "scanners:*")
+    assert not hub.connected
+    await async_cache.delete(OWNERS)
+    await async_cache.hset(OWNERS, "mine", "7")
+    async with asyncio.timeout(5):
+        while not hub.connected:
+            await async_cache.publish("scanners:mine", "1")
+            await asyncio.sleep(0.01)
+    await async_cache.publish("scanners:mine", "2")
+    await async_cache.publish("scanners:everyones", "3")
+    assert await client.hears() == 3
+    assert not client.unheard()
+
+
+async def test_a_cache_that_is_full_is_listened_to_all_the_same(
+    async_cache: "redis_async.Redis", valkey: EmbeddedValkey
+) -> None:
+    hub = Hub()
+    most = str((await async_cache.config_get("maxmemory"))["maxmemory"])
+    await async_cache.config_set("maxmemory", "1")
+    try:
+        client = await Client.of(hub, "status", "scanners:*")
+        await async_cache.publish("status", "1")
+        assert await client.hears() == 1
+        assert hub.connected
+    finally:
+        await async_cache.config_set("maxmemory", most)
+
+
+async def test_a_notice_that_cannot_be_written_ends_that_socket_alone(valkey: EmbeddedValkey) -> None:
+    hub = Hub()
+    clients = [await Client.of(hub, "status", envelope=True) for _ in range(5)]
+
+    def fails(*parts: bytes) -> None:
+        raise ValueError("no transport")
+
+    clients[2].outlet.write = fails  # type: ignore[method-assign]
+    async with redis_async.Redis.from_url(valkey.url) as async_cache:
+        await async_cache.client_kill_filter(_type="pubsub")
+    for client in clients[:2] + clients[3:]:
+        assert [(await client.hears())["status"] for _ in range(2)] == ["interrupted", "resumed"]
+    assert clients[2].ended == [(BROKEN, "broken")]

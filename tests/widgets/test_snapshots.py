@@ -271,3 +271,24 @@ async def test_who_may_no_longer_read_is_not_subscribed_after_all(
     assert not client.member.subscriptions
     assert not hub._listenings
     assert client.unheard() == []
+
+
+async def test_what_is_owed_again_while_it_is_being_brought_is_brought_again(async_cache: "redis_async.Redis") -> None:
+    await async_cache.hset(BOARDS, mapping={"a": 1, "b": 1})
+    await async_cache.set("scanners:a", f'["{"x" * 300_000}"]')
+    await async_cache.set("scanners:b", "[]")
+    hub = Hub()
+    client = await Client.of(hub, "scanners:*", envelope=True, snapshot=True)
+    client.unheard()
+    # A client that reads slowly is brought the first board, and then has to read it.
+    client.outlet.make_room(0)
+    hub._up()
+    async with asyncio.timeout(5):
+        while client.member.outbox.waiting == 0:
+            await asyncio.sleep(0.005)
+    # The stream is interrupted once more, and what is said meanwhile is not heard.
+    await async_cache.set("scanners:a", "[1]")
+    hub._up()
+    client.outlet.make_room()
+    while (await client.hears())["data"] != [1]:
+        pass

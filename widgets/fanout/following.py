@@ -17,6 +17,7 @@ from widgets.fanout.marks import Marks
 log = logging.getLogger(__name__)
 
 BOARD: Final = "scanners:"
+_RETRY_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -88,13 +89,16 @@ class Following:
             return read_board(default_store(), feed.removeprefix(BOARD), mark)
 
         try:
-            # The mark tells that whose the board is, as it was read, is known here too.
-            value = await self._marks.read(reading, lambda: None)
-            followed.board.reset(value.version, value.payload)
-        except (redis.RedisError, msgspec.MsgspecError, KeyError) as error:
-            # The next message tries again.
-            log.warning("a board cannot be read: %s", error)
-            return
+            while True:
+                try:
+                    # The mark tells that whose the board is, as it was read, is known here too.
+                    value = await self._marks.read(reading, lambda: None)
+                    followed.board.reset(value.version, value.payload)
+                    break
+                except (redis.RedisError, msgspec.MsgspecError, KeyError) as error:
+                    # Somebody waits for it, and its next message may be far away.
+                    log.warning("a board cannot be read, again soon: %s", error)
+                    await asyncio.sleep(_RETRY_S)
         finally:
             followed.reading = None
         if self._followed.get(feed) is followed:

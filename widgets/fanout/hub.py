@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from redis.exceptions import RedisError
+
 from processors.store import OWNERS
 from widgets.fanout.boards import LiveBoard
 from widgets.fanout.following import Following
@@ -86,6 +88,11 @@ class Hub:
         try:
             async with member.turn:
                 await self._snapshots.join(member, feed, asked, partial(self._join, member, feed, asked))
+        except RedisError:
+            # Whatever refused it; when the whole stream was away, all are brought everything.
+            if feed in member.subscriptions and self.connected:
+                self._owe(member, feed, member.subscriptions[feed])
+            raise
         finally:
             member.coming = None
 
@@ -293,7 +300,10 @@ class Hub:
                 listening.changed()
 
     def _up(self) -> None:
-        for member in self._members:
+        # What was asked of the cache while nothing was heard: its marks went by.
+        self._marks.lost()
+        self._following.clear()
+        for member in list(self._members):
             if member.interrupted:
                 member.interrupted = False
                 member.tell(Resumed())
@@ -304,7 +314,7 @@ class Hub:
     def _down(self) -> None:
         self._marks.lost()
         self._following.clear()
-        for member in self._members:
+        for member in list(self._members):
             if member.has_envelopes:
                 member.interrupted = True
                 member.tell(Interrupted(_AWAY))

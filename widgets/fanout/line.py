@@ -29,6 +29,8 @@ _READ_BYTES: Final = 65_536
 # After so long without a pause for the rest of the process, there is one.
 _SLICE_S: Final = 0.005
 _CONNECT_TIMEOUT_S: Final = 5
+# What is full or cannot write its file takes no more data, but answers, listens and publishes as ever.
+_REFUSES_DATA_ALONE: Final = ("OOM", "MISCONF", "NOREPLICAS")
 
 # hiredis types it for commands of one word.
 _pack: Callable[[tuple[Any, ...]], bytes] = cast(Any, hiredis.pack_command)
@@ -106,7 +108,8 @@ class Line:
         """Pass on what comes, until the connection ends.
 
         Raises:
-            RedisError: It has ended, or refuses a subscription.
+            RedisError: It has ended, or refuses what we need: it may be loading its data, be a replica by now, or not
+                allow it.
             OSError: It has ended.
         """
         replies = hiredis.Reader(notEnoughData=...)
@@ -129,8 +132,8 @@ class Line:
                     until = monotonic() + _SLICE_S
 
     def _refused(self, error: Exception) -> None:
-        if str(error).startswith("NOPERM"):
-            # Of a subscription, which has no other answer: from here on answers would be taken for others'.
+        if not str(error).startswith(_REFUSES_DATA_ALONE):
+            # It may be of a subscription, which has no other answer: from here on answers would be taken for others'.
             raise ResponseError(str(error))
         log.warning("the cache refuses a command: %s", error)
         self._waiting.popleft()(error)

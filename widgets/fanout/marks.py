@@ -47,7 +47,9 @@ class Marks:
         self._awaited[word.encode()] = (here, heard)
         try:
             value = await asyncio.to_thread(reading, Mark(self.channel, word))
-            await asyncio.wait_for(heard, _TIMEOUT_S)
+            # `wait_for` of Python 3.11 would lose a cancellation that comes together with the mark.
+            async with asyncio.timeout(_TIMEOUT_S):
+                await heard
         except TimeoutError:
             raise redis.TimeoutError("it does not answer") from None
         finally:
@@ -63,10 +65,12 @@ class Marks:
             heard.set_result(None)
 
     def lost(self) -> None:
-        """The stream is interrupted: no mark that is on its way will come."""
+        """The stream is, or was, interrupted: no mark that is on its way will come."""
         for _, heard in self._awaited.values():
             if not heard.done():
                 heard.set_exception(redis.ConnectionError("it is away"))
+                # Looked at, for a reading that has failed already.
+                heard.exception()
 
 
 class _Reading:

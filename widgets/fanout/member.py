@@ -1,12 +1,16 @@
 """One socket at the hub: what it subscribed to, where its messages go, and whose it is."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from widgets.protocol import Status, encode
 from widgets.sending.outbox import Outbox, Subscription
 from widgets.sending.outlet import Outlet
+from widgets.visitors.limits import BROKEN
 from widgets.visitors.ownership import EVERYONE
+
+log = logging.getLogger(__name__)
 
 # Ends a socket with a close code and a reason. Returns at once.
 End = Callable[[int, str], None]
@@ -80,4 +84,9 @@ class Member:
 
     def tell(self, notice: Status) -> None:
         """Send what nobody asked for, whether there is room or not: it is short, and there is little of it."""
-        self._outlet.write(encode(notice).encode())
+        try:
+            self._outlet.write(encode(notice).encode())
+        except Exception:
+            # As with its messages: the others, and the stream, go on.
+            log.exception("a socket failed; it is closed")
+            self.end(BROKEN, "broken")

@@ -71,6 +71,8 @@ class Snapshots:
         """Bring a member the values that it is owed, until there are none."""
         while member.stale:
             feed = next(iter(member.stale))
+            # Now: it may be owed anew while it is brought, which takes as long as the client takes to read.
+            del member.stale[feed]
             try:
                 async with member.turn:
                     for name in await _matching(feed) if feed.endswith("*") else [feed]:
@@ -79,9 +81,8 @@ class Snapshots:
                 member.tell(Error(str(error), feed))
             except RedisError as error:
                 log.warning("cache unreachable, a snapshot follows later: %s", error)
+                member.stale[feed] = None
                 await asyncio.sleep(_RETRY_S)
-                continue
-            member.stale.pop(feed, None)
 
     async def _renew(self, member: Member, feed: str) -> None:
         subscription = member.chosen(feed)
@@ -138,15 +139,22 @@ class Snapshots:
                 await join()
             value = await self._values.read(feed, lambda: member.outbox.hold(feed))
             owner = owner_of(feed, lambda rule: value.owner)
-            data = value.data if value.data is not None and member.may_see(owner) else b"null"
+            if member.may_see(owner):
+                data = b"null" if value.data is None else value.data
+            elif feed in member.subscriptions:
+                # Who asked by a pattern does not even learn the names of others' rules.
+                data = b"null"
         finally:
             _release(member, feed, data)
 
     def _show(self, member: Member, feed: str, *, whole: bool) -> None:
         """Let a board go out; one that has yet to be read goes out to all who follow it when it was."""
-        board = self._following.board(feed)
         subscription = member.chosen(feed)
-        if board is not None and subscription is not None and member.may_see(self._board_owner(feed)):
+        if subscription is None or not subscription.delta:
+            # It has ended meanwhile: perhaps nobody's deltas bring the board up to date.
+            return
+        board = self._following.board(feed)
+        if board is not None and member.may_see(self._board_owner(feed)):
             member.outbox.put_board(feed, board, subscription, whole=whole)
 
 

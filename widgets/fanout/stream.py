@@ -11,6 +11,7 @@ from time import time
 from typing import Any, Final
 
 from django.conf import settings
+from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
 
 from processors.store import INTEREST, PATTERNS
@@ -90,16 +91,25 @@ class Stream:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def answered(answer: Any) -> None:
-            if not done.done():
+            if done.done():
+                return
+            try:
                 then()
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                # For who asked; the stream goes on for all others.
+                done.set_exception(error)
+            else:
                 done.set_result(None)
 
         self._line.ask("PING", then=answered)
         try:
-            await asyncio.wait_for(done, _CONFIRM_TIMEOUT_S)
+            # `wait_for` of Python 3.11 would lose a cancellation that comes together with the answer.
+            async with asyncio.timeout(_CONFIRM_TIMEOUT_S):
+                await done
         except TimeoutError:
-            log.warning("cache unreachable: a subscription waits for it")
-            then()
+            if done.cancelled():
+                log.warning("cache unreachable: a subscription waits for it")
+                then()
 
     async def _read_for_ever(self) -> None:
         while True:
@@ -124,13 +134,15 @@ class Stream:
             await line.read()
         finally:
             self._line = None
-            line.close()
-            if self.connected:
-                self.connected = False
-                self._down()
+            try:
+                line.close()
+            finally:
+                if self.connected:
+                    self.connected = False
+                    self._down()
 
     def _established(self, answer: Any) -> None:
-        if self._line is None:
+        if self._line is None or isinstance(answer, LostConnection):
             # It came and went.
             return
         again, self.connected = self._tried.is_set(), True
