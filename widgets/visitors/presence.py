@@ -188,13 +188,14 @@ class Presence:
         """Say no more, and take back what was said: for a process that ends in peace."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait((self._task,), timeout=_LEAVE_TIMEOUT_S)
-        self._task = None
+        task, self._task = self._task, None
+        task.cancel()
         try:
-            async with self._cache(_LEAVE_TIMEOUT_S) as cache:
-                await cache.delete(wds_process_key(self.name))
-                await cache.zrem(WDS_PROCESSES, self.name)
+            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+                await asyncio.wait((task,))
+                async with self._cache(_LEAVE_TIMEOUT_S) as cache:
+                    await cache.delete(wds_process_key(self.name))
+                    await cache.zrem(WDS_PROCESSES, self.name)
         except (redis.RedisError, OSError) as error:
             log.warning("cache unreachable, this process is seen there for %d s yet: %s", _LIFE_S, error)
 
