@@ -4,7 +4,14 @@ import asyncio
 import json
 import selectors
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+from widgets.sending.outbox import Subscription
+
+BOARD: Final = "scanners:top_volume"
+PRINTS: Final = "stocks:trades:AAPL"
+FEEDS: Final = (BOARD, "quote:AAPL", "status", PRINTS, "alerts:small_caps", "news:latest")
+ENVELOPED: Final = Subscription(envelope=True)
 
 
 class ScriptedOutlet:
@@ -52,3 +59,13 @@ class FastLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._fast.now
+
+
+def in_fast_time(play: Callable[[asyncio.AbstractEventLoop], Any]) -> Any:
+    """Run a coroutine function on a loop whose time passes at once."""
+
+    async def run() -> Any:
+        return await play(asyncio.get_running_loop())
+
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        return runner.run(run())
