@@ -91,6 +91,8 @@ CACHES = {
 
 # 5. The web: pages, API and sockets ----------------------------------------------------------------------------------
 SECRET_KEY = env.secret_key("SECRET_KEY")
+# Former keys: what they signed and encrypted can still be read.
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 WDS_URL = env.url("WDS_URL", "", ("ws", "wss"), "wss://scanner.example.com/ws")
@@ -131,6 +133,11 @@ INSTALLED_APPS = [
     "ninja",  # its pages of the API come from here, not from a CDN
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "csp",
     "project",
     "listener",
     "processors",

@@ -1,5 +1,7 @@
 """The feed's settings: what the listener is to do, and how many workers take what it sends."""
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -41,11 +43,22 @@ class FeedSettings(models.Model):
         help_text=f"How many feed workers `up` keeps, 1 to {MOST_FEED_WORKERS}. Empty: its --workers.",
     )
 
+    revision = models.PositiveBigIntegerField(
+        default=0, editable=False, help_text="Grows with each change; components report which one they follow."
+    )
+
     class Meta:
         verbose_name = verbose_name_plural = "feed settings"
 
     def __str__(self) -> str:
         return "Feed settings"
+
+    def save(self, **options: Any) -> None:
+        """Save as the next revision."""
+        self.revision += 1
+        if options.get("update_fields") is not None:
+            options["update_fields"] = {*options["update_fields"], "revision"}
+        super().save(**options)
 
     def clean(self) -> None:
         """Check the feed's address and the subscriptions; an error names the field it is about."""

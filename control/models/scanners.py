@@ -1,5 +1,6 @@
 """What people watch for: scanners, which are boards as data, and price levels."""
 
+import re
 from math import isnan
 from typing import Any
 
@@ -20,6 +21,8 @@ _RESERVED = ("validate", "preview", "user")
 _OF_EVERYONE = ("top_volume", "top_gainers", "top_gappers", "top_losers")
 _OF_EVERYONE_PREFIX = "small_cap_"
 DAY_S = 86_400
+_NO_TARGETS = f"Use a list of at most {MOST_TARGETS} names."
+TICKER = re.compile(r"^[A-Za-z0-9.\-/:]{1,32}\Z")
 
 
 class ScannerQuerySet(models.QuerySet["Scanner"]):
@@ -120,7 +123,7 @@ class Scanner(models.Model):
         # What a form leaves empty.
         self.notify = [] if self.notify is None else self.notify
         if not _texts(self.notify, MOST_TARGETS):
-            errors["notify"] = f"Use a list of at most {MOST_TARGETS} names."
+            errors["notify"] = _NO_TARGETS
         if errors:
             raise ValidationError(errors)
 
@@ -157,9 +160,7 @@ class PriceLevel(models.Model):
         CROSS = "cross", "Either"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="price_levels")
-    symbol = models.CharField(
-        max_length=32, validators=[RegexValidator(r"^[A-Za-z0-9.\-/:]+\Z", "Use a ticker such as AAPL or BRK.A.")]
-    )
+    symbol = models.CharField(max_length=32, validators=[RegexValidator(TICKER, "Use a ticker such as AAPL or BRK.A.")])
     price = models.FloatField(
         validators=[
             MinValueValidator(0.0001, "Use a price above zero."),
@@ -177,6 +178,7 @@ class PriceLevel(models.Model):
         validators=[MaxValueValidator(DAY_S)],
         help_text="After an alert it gives no other for so many seconds of the market's time.",
     )
+    notify = models.JSONField(default=list, blank=True, help_text="Names of the notification targets its alerts go to.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -187,5 +189,11 @@ class PriceLevel(models.Model):
 
     def clean(self) -> None:
         """NaN passes every bound, and a field that was no number is none here."""
+        errors: dict[str, str] = {}
         if isnan(self.price or 0.0):
-            raise ValidationError({"price": "Use a number."})
+            errors["price"] = "Use a number."
+        self.notify = [] if self.notify is None else self.notify
+        if not _texts(self.notify, MOST_TARGETS):
+            errors["notify"] = _NO_TARGETS
+        if errors:
+            raise ValidationError(errors)

@@ -2,11 +2,27 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
+
+
+class Scope(models.TextChoices):
+    """What a token may be used for; never more than its user may."""
+
+    READ = "read", "Read: boards, quotes, alerts, the sockets"
+    WRITE = "write", "Write: scanners, price levels, layouts, watchlists, targets"
+    OPERATE = "operate", "Operate: the system's state and its controls"
+    TOKENS = "tokens", "Tokens: make and revoke tokens"
+    METRICS = "metrics", "Metrics: what Prometheus reads"
+
+
+def usual_scopes() -> list[str]:
+    """What a token is good for unless its maker says otherwise."""
+    return [Scope.READ, Scope.WRITE]
 
 
 class ApiToken(models.Model):
@@ -16,7 +32,11 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=100, blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(max_length=8, editable=False, help_text="The token's last characters, to tell it by.")
+    scopes = models.JSONField(
+        default=usual_scopes, help_text="What it may be used for: " + ", ".join(Scope.values) + "."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
@@ -42,13 +62,16 @@ class ApiToken(models.Model):
         return hashlib.sha256(token.encode()).hexdigest()
 
     @classmethod
-    def issue(cls, user: models.Model, name: str = "", days: int | None = None) -> tuple["ApiToken", str]:
+    def issue(
+        cls, user: models.Model, name: str = "", days: int | None = None, scopes: Collection[str] | None = None
+    ) -> tuple["ApiToken", str]:
         """Make a token.
 
         Args:
             user: Whose it is.
             name: What it is for.
             days: How long it is valid; None: until it is revoked.
+            scopes: What it may be used for; None: reading and writing.
 
         Returns:
             The row, and the token itself, which is not kept.
@@ -56,7 +79,12 @@ class ApiToken(models.Model):
         token = f"tw_{secrets.token_urlsafe(32)}"
         expires_at = timezone.now() + timedelta(days=days) if days is not None else None
         row = cls.objects.create(
-            user=user, name=name, digest=cls.digest_of(token), hint=token[-4:], expires_at=expires_at
+            user=user,
+            name=name,
+            digest=cls.digest_of(token),
+            hint=token[-4:],
+            expires_at=expires_at,
+            scopes=usual_scopes() if scopes is None else sorted(scopes),
         )
         return row, token
 

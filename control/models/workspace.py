@@ -1,0 +1,89 @@
+"""What people keep of their own on the server: how the page is laid out, and lists of symbols."""
+
+import json
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from control.models.scanners import TICKER
+
+MOST_BYTES_OF_A_LAYOUT = 256 * 1024
+MOST_SYMBOLS = 500
+
+
+class WorkspaceQuerySet(models.QuerySet[models.Model]):
+    """Whose rows."""
+
+    def of(self, user: models.Model) -> "WorkspaceQuerySet":
+        """A user's own."""
+        return self.filter(owner=user)
+
+
+class Layout(models.Model):
+    """An arrangement of widgets. What is in it is the page's own affair."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="layouts")
+    name = models.CharField(max_length=100)
+    content = models.JSONField(default=dict, blank=True)
+    shared = models.BooleanField(default=False, help_text="Others may read and copy it.")
+    revision = models.PositiveIntegerField(default=1, editable=False, help_text="Grows with each change.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = WorkspaceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "name"],
+                name="layout_of_owner",
+                violation_error_message="There is a layout of this name.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Refuse what is no object, or larger than any page needs."""
+        if not isinstance(self.content, dict):
+            raise ValidationError({"content": "Use a JSON object."})
+        if len(json.dumps(self.content)) > MOST_BYTES_OF_A_LAYOUT:
+            raise ValidationError({"content": f"Use at most {MOST_BYTES_OF_A_LAYOUT // 1024} KB."})
+
+
+class Watchlist(models.Model):
+    """Symbols that somebody keeps an eye on, in his order."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="watchlists")
+    name = models.CharField(max_length=100)
+    symbols = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = WorkspaceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "name"],
+                name="watchlist_of_owner",
+                violation_error_message="There is a watchlist of this name.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Refuse what is no list of tickers."""
+        symbols = self.symbols
+        if not isinstance(symbols, list) or not all(isinstance(text, str) and TICKER.match(text) for text in symbols):
+            raise ValidationError({"symbols": "Use a list of tickers such as AAPL or BRK.A."})
+        if len(symbols) > MOST_SYMBOLS:
+            raise ValidationError({"symbols": f"Use at most {MOST_SYMBOLS} symbols."})
+        if len(set(symbols)) < len(symbols):
+            raise ValidationError({"symbols": "Name each symbol once."})
