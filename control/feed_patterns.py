@@ -51,5 +51,12 @@ def allows(patterns: Collection[str], feed: str) -> bool:
     return feed == _FOR_EVERYONE or any(covers(pattern, feed) for pattern in patterns)
 
 
+def in_words(patterns: Collection[str]) -> str:
+    """What somebody with these patterns may read, for people."""
+    if set(patterns) >= EVERY_FEED:
+        return "everything"
+    return ", ".join(sorted(patterns)) or "nothing but the market's clock and the feed's state (status)"
+
+
 def _family(pattern: str) -> str:
     return pattern.removesuffix("*").partition(":")[0]

@@ -11,6 +11,8 @@ from project import queues
 _PYTHON = (sys.executable, "-X", "utf8", "-u")
 # Celery warns root of pickled messages, which this project's workers do not accept.
 _QUIET = ("-W", "ignore::UserWarning:celery.platforms")
+# At most and at least: a long job and the short ones beside it; more while work waits.
+JOBS_PROCESSES = "4,2"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def way(wish: Wish) -> list[ProcessSpec]:
     """The shortest way from one end to the other: these make the table move."""
     # A feed of our own is this one, whatever the settings say.
     feed = () if wish.feed_port is None else ("--feed", f"127.0.0.1:{wish.feed_port}")
-    listen = _manage(wish, "listen", "listen", *feed, *(("--lossless",) if wish.lossless else ()))
+    listen = _manage(wish, "listener", "listen", *feed, *(("--lossless",) if wish.lossless else ()))
     return [listen, feed_worker(wish, 1), _scans(wish), _beat(wish)]
 
 
@@ -111,7 +113,7 @@ def _scans(wish: Wish) -> ProcessSpec:
 
 
 def _jobs(wish: Wish) -> ProcessSpec:
-    return _worker(wish, "jobs", "--pool", "prefork", "--concurrency", "2", "-Q", queues.JOBS)
+    return _worker(wish, "jobs", "--pool", "prefork", "--autoscale", JOBS_PROCESSES, "-Q", queues.JOBS)
 
 
 def _beat(wish: Wish) -> ProcessSpec:
@@ -134,7 +136,7 @@ def _python(wish: Wish, name: str, *arguments: str, ends: bool = False, pass_fds
     return ProcessSpec(
         name,
         (*_PYTHON, *arguments),
-        environment=feed_environment(wish),
+        environment={**feed_environment(wish), "TAPEWATCH_PART": name},
         folder=str(wish.base),
         pass_fds=pass_fds,
         ends=ends,

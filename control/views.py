@@ -2,24 +2,19 @@
 
 from typing import Any
 
-import redis
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
-from kombu import Connection
-from kombu.exceptions import OperationalError
 
 from control.feed_patterns import allows
 from control.models import FeedGrant, Scanner
 from control.tokens import page_token as make_page_token
 from processors.fields import FIELDS
-from processors.store import connect
 
 
 def _token(request: HttpRequest) -> str:
@@ -45,7 +40,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "csrf_token": get_token(request),
         "login_url": reverse("account_login"),
         "logout_url": reverse("account_logout"),
-        "password_url": reverse("account_change_password"),
+        "account_url": reverse("account"),
         "admin_url": reverse("admin:index") if request.user.is_staff else None,
         "user": request.user.get_username(),
         "version": settings.VERSION,
@@ -66,41 +61,3 @@ def page_token(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return JsonResponse({"error": "You are not logged in."}, status=401)
     return JsonResponse({"token": _token(request)})
-
-
-@require_GET
-def healthz(request: HttpRequest) -> HttpResponse:
-    """Whether this process answers."""
-    return HttpResponse("ok", content_type="text/plain")
-
-
-@require_GET
-def readyz(request: HttpRequest) -> HttpResponse:
-    """Whether database, cache and broker can be reached; 503 names those that cannot."""
-    state = {"database": _database(), "cache": _cache(), "broker": _broker()}
-    return JsonResponse(state, status=200 if all(value == "ok" for value in state.values()) else 503)
-
-
-def _database() -> str:
-    try:
-        connection.ensure_connection()
-    except DatabaseError:
-        return "unreachable"
-    return "ok"
-
-
-def _cache() -> str:
-    try:
-        connect(socket_timeout=2, socket_connect_timeout=2).ping()
-    except redis.RedisError:
-        return "unreachable"
-    return "ok"
-
-
-def _broker() -> str:
-    try:
-        with Connection(settings.CELERY_BROKER_URL, connect_timeout=2) as broker:
-            broker.ensure_connection(max_retries=1, timeout=2)
-    except (OperationalError, OSError):
-        return "unreachable"
-    return "ok"

@@ -15,6 +15,7 @@ from celery import Celery
 from kombu.exceptions import BatchPublishError, OperationalError  # type: ignore[attr-defined]  # not in the stubs
 
 from listener.events import Batch
+from listener.following import Following
 from processors.tasks import FEED_TASKS
 from project import queues
 from project.batch_serializer import NAME as SERIALIZER
@@ -35,16 +36,17 @@ class BrokerLink:
         blocked: Whether the broker has said that it takes nothing at present (its memory or its disk is full).
     """
 
-    def __init__(self, app: Celery, ttl_ms: int, lossless: bool) -> None:
+    def __init__(self, app: Celery, ttl_ms: int, lossless: bool, following: Following) -> None:
         """Connect.
 
         Args:
             app: The Celery application.
             ttl_ms: How long after its receipt a batch expires.
             lossless: Nothing expires, and everything goes to the lossless queue.
+            following: Says which batches are followed.
         """
         self.blocked = False
-        self._app, self._ttl_ms, self._lossless = app, ttl_ms, lossless
+        self._app, self._ttl_ms, self._lossless, self._following = app, ttl_ms, lossless, following
         self._batches: dict[str, tuple[str, Batch]] = {}
         self._unanswered: dict[int, str] = {}
         self._tag = 0
@@ -78,6 +80,8 @@ class BrokerLink:
                     return
                 self._publish(feed, batch)
         if not self._confirms:
+            for batch_id in batches:
+                self._following.answered(batch_id)
             batches.clear()
 
     def wait(self, timeout: float) -> bool:
@@ -98,6 +102,7 @@ class BrokerLink:
 
     def close(self, in_order: bool = False) -> None:
         """Put the connection away; `in_order` takes leave of the broker, which waits for its answer."""
+        self._following.given_up()
         # A dead connection may fail in any way while it is put away.
         with suppress(Exception):
             if in_order and not self.blocked:
@@ -141,6 +146,7 @@ class BrokerLink:
                 queues.HEADER_FEED: feed,
                 queues.HEADER_BATCH: batch.id,
                 queues.HEADER_RECEIVED: batch.received_at,
+                **self._following.headers(feed, batch),
             },
             **message.properties,
         )
@@ -155,6 +161,7 @@ class BrokerLink:
     def _on_ack(self, tag: int, multiple: bool) -> None:
         for batch in self._answered(tag, multiple):
             self._batches.pop(batch, None)
+            self._following.answered(batch)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
         self._answered(tag, multiple)

@@ -19,6 +19,7 @@ from celery import Celery
 from listener.batching import BatchLimits, Buffer
 from listener.broker import BROKER_ERRORS, BrokerLink
 from listener.events import Batch
+from listener.following import Following
 from listener.ledger import Ledger
 from processors.accounts import GRACE_S
 from processors.redis_broker import trim
@@ -131,6 +132,7 @@ class Publisher(threading.Thread):
         self.health = PublisherHealth()
         self.failed: Exception | None = None
         self._app, self._buffer, self._accounts, self._limits = app, buffer, accounts, limits
+        self._following = Following()
         self._link: BrokerLink | None = None
         self._over = threading.Event()
         self._trimmed = self._folded = 0.0
@@ -183,7 +185,7 @@ class Publisher(threading.Thread):
         while batches and not self._over.is_set():
             try:
                 if self._link is None:
-                    self._link = BrokerLink(self._app, self._limits.ttl_ms, self._limits.lossless)
+                    self._link = BrokerLink(self._app, self._limits.ttl_ms, self._limits.lossless, self._following)
                 if self._limits.lossless:
                     self._wait_for_credit(self._link)
                 self._link.send(batches)

@@ -32,6 +32,33 @@ class Keep:
     least_free: int = 512 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class FolderUse:
+    """What a folder of recordings takes of its disk.
+
+    Attributes:
+        bytes: Of all recordings.
+        files: How many they are.
+        free_bytes: What the disk has left.
+        disk_bytes: The disk.
+    """
+
+    bytes: int
+    files: int
+    free_bytes: int
+    disk_bytes: int
+
+
+def folder_use(folder: Path) -> FolderUse | None:
+    """What recordings take and leave; None before there is a folder, and when it cannot be read."""
+    try:
+        sizes = [path.stat().st_size for path, _ in _recordings(folder)]
+        disk = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return FolderUse(sum(sizes), len(sizes), disk.free, disk.total)
+
+
 def new_file(folder: Path, day: date) -> Path:
     """Make the day's next file, `YYYY-MM-DD.NN.ndjson.zst`: what an earlier run wrote is never written to again.
 

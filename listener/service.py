@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from time import time
 
@@ -23,7 +24,7 @@ from listener.feed import FeedConnection, Patience, Report, State
 from listener.feed_recording import FeedRecording
 from listener.gap_marks import GapMarks
 from listener.lease import Lease
-from listener.recording_folder import Keep
+from listener.recording_folder import Keep, folder_use
 from listener.sorting import SortedFrame, sort_frame
 from listener.wishes import OFF, Wish, read_wish, wish_of
 from processors import store as keys
@@ -33,7 +34,7 @@ from processors.store import LISTENER_STATE, Source, Store
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY_S = 0.5
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.25
 # A standby takes over within this and one round of standing by.
 _LEASE_S = 3.0
 _RENEW_EVERY_S = 0.5
@@ -71,6 +72,7 @@ class Listener:
         self._wish = wish_of(FeedSettings(), feed)
         self._wish_problem = ""
         self._changed = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._connection: FeedConnection | None = None
         self._idle = Report(State.STOPPED, int(time() * 1_000), "It has not started yet.")
         self._buffer: Buffer | None = None
@@ -179,15 +181,35 @@ class Listener:
     async def _follow_wishes(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Follow the settings as they are saved now."""
+        async with self._looking:
             before = self._wish
             await asyncio.to_thread(self._read_wish)
             if self._wish == before:
-                continue
+                return
             log.info("the feed's settings have changed")
             if self._connection is not None and self._wish.same_connection(before):
                 await self._connection.change_subscriptions(self._wish.address.subscriptions)
             else:
                 self._changed.set()
+
+    def reconnect(self) -> None:
+        """End the connection and make it anew; also one that the feed has refused."""
+        self._changed.set()
+
+    @property
+    def report(self) -> Report:
+        """What it does at this moment, and why."""
+        return self._connection.report if self._connection is not None else self._idle
+
+    @property
+    def settled(self) -> bool:
+        """Whether the report says what came of the last change, not only that it is under way."""
+        under_way = (State.STOPPED, State.CONNECTING, State.AUTHENTICATING)
+        return not self._changed.is_set() and (self._connection is None or self.report.state not in under_way)
 
     def _read_wish(self) -> None:
         """Read the settings; while they cannot be read the last ones stand."""
@@ -200,16 +222,13 @@ class Listener:
                 log.warning("the feed's settings cannot be read, the last ones stand: %s", error)
             self._wish_problem = str(error)
 
-    def _report(self) -> Report:
-        return self._connection.report if self._connection is not None else self._idle
-
     def _stop(self) -> None:
         self._recording.stop()
         if self._publisher is not None:
             self._publisher.stop(_STOP_TIMEOUT_S)
         if not self._leads:
             return
-        report = self._report()
+        report = self.report
         if report.state is not State.REFUSED:
             report = report.then(State.STOPPED, "The listener was stopped.")
         try:
@@ -300,7 +319,7 @@ class Listener:
         while True:
             if self._publisher is not None and self._publisher.failed is not None:
                 raise self._publisher.failed
-            report = self._report()
+            report = self.report
             if self._lease.held:
                 if report != self._shown:
                     self._shown = report
@@ -342,6 +361,15 @@ class Listener:
             log.warning("malformed %s event: %s", feed, reason)
             self._store.keep_samples(feed, [(reason, sample)])
 
+    def figures(self) -> dict[str, object]:
+        """What it says of itself in the cache, whether it is the one that leads, and what recordings take."""
+        use = folder_use(settings.RECORDINGS_DIR)
+        return {
+            **self._content(self.report),
+            "leads": self._lease.held,
+            "recordings_folder": asdict(use) if use is not None else None,
+        }
+
     def _content(self, report: Report) -> dict[str, object]:
         reasons = [report.reason]
         running = report.state is not State.STOPPED
@@ -359,6 +387,7 @@ class Listener:
             "reason": " ".join(reasons),
             "feed": self._wish.address.feed,
             "market": self._wish.address.market,
+            "settings_revision": self._wish.revision,
             "subscriptions": self._wish.address.subscriptions,
             "buffered_bytes": self._buffer.buffered_bytes() if self._buffer else 0,
             "lossless": self._lossless,

@@ -30,11 +30,13 @@ class Wish:
     enabled: Whether to connect at all.
     address: Where to, and for what.
     record: Whether to record; it makes no difference to the connection.
+    revision: Of the settings that want this.
     """
 
     enabled: bool
     address: FeedAddress
     record: bool = field(compare=False)
+    revision: int = field(default=0, compare=False)
 
     def same_connection(self, other: "Wish") -> bool:
         """Whether only the subscriptions differ, which a live connection can change."""
@@ -76,4 +78,5 @@ def wish_of(row: FeedSettings, fixed_feed: str | None) -> Wish:
             always=row.always,
         ),
         record=row.record,
+        revision=row.revision,
     )

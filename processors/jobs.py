@@ -2,6 +2,7 @@
 
 import logging
 from secrets import token_hex
+from time import monotonic, sleep
 from typing import Final
 
 import redis
@@ -13,6 +14,12 @@ from processors.store import default_store
 log = logging.getLogger(__name__)
 
 _BACKTEST_LEASE: Final = "tw:lease:backtest"
+_NOTIFICATIONS_LEASE: Final = "tw:lease:notifications"
+# Some targets after each other, each with its patience.
+_LONGEST_ROUND_MS: Final = 60_000
+# A run of loading reference data that is under way is waited for so long.
+_REFRESH_WAITS_S: Final = 4.0
+_REFRESH_AGAIN_S: Final = 0.2
 # After so long it is taken for dead.
 _LONGEST_BACKTEST_MS: Final = 1_800_000
 # Well within the time after which a Redis broker hands a message out again.
@@ -39,6 +46,34 @@ def refresh_reference() -> None:
 
     if (address := _rest_address("reference data is loaded")) is not None:
         refresh(default_store(), *address)
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def reload_reference(kinds: list[str], call: str) -> None:
+    """Load kinds of reference data anew, because an operator wants it, who hears when it begins and when it ends."""
+    from processors.reference import refresh
+    from processors.reference.reloading import make_due, say
+
+    store = default_store()
+    if (address := _rest_address("reference data is loaded anew")) is not None:
+        make_due(store, address[0], kinds)
+        say(store, call, "begun")
+        # One may be under way that does not know of it.
+        deadline = monotonic() + _REFRESH_WAITS_S
+        while not refresh(store, *address) and monotonic() < deadline:
+            sleep(_REFRESH_AGAIN_S)
+        say(store, call, "ended")
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def forget_audit() -> None:
+    """Remove what has stood in the audit log for longer than it is to be kept."""
+    from control.operations.housekeeping import forget_old_entries
+
+    try:
+        forget_old_entries()
+    except DatabaseError as error:
+        log.warning("old entries of the audit log stay for now: %s", error)
 
 
 @shared_task(acks_late=False, ignore_result=True)
@@ -81,6 +116,24 @@ def store_alerts() -> None:
         alert_history.store_alerts(default_store())
     except (DatabaseError, redis.ConnectionError, redis.TimeoutError) as error:
         log.warning("alerts wait on, they cannot be stored: %s", error)
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def deliver_notifications() -> None:
+    """Send alerts to where people want them; one round at a time, for a slow service may not take both processes."""
+    from control.notifications.delivering import deliver
+
+    store, token = default_store(), token_hex(8)
+    try:
+        if not store.hold_lease(_NOTIFICATIONS_LEASE, token, _LONGEST_ROUND_MS):
+            return
+        try:
+            source = store.source()
+            deliver(source.kind if source is not None else "live")
+        finally:
+            store.release_lease(_NOTIFICATIONS_LEASE, token)
+    except (DatabaseError, redis.ConnectionError, redis.TimeoutError) as error:
+        log.warning("notifications wait on: %s", error)
 
 
 @shared_task(acks_late=False, ignore_result=True)

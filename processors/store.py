@@ -39,12 +39,18 @@ ALERTS_OUTBOX: Final = "tw:alerts:outbox"
 OWNERS: Final = "tw:rules:owners"
 # Prefix of the hashes of page tokens that were used; each stands for as long as its token would be good.
 SPENT: Final = "tw:spent:"
+# Prefix of the counts of failed logins: by account and address, by address, and by account.
+LOCKOUT: Final = "tw:lockout:"
 LISTENER_LEASE: Final = "tw:lease:listener"
 LISTENER_STATE: Final = "tw:listener"
 # What `up` says of the feed workers it keeps, for a few seconds.
 FEED_CREW: Final = "tw:feed_crew"
 # The web processes, the score when each was last heard of; what each says of its sockets stands at `wds_process_key`.
 WDS_PROCESSES: Final = "tw:wds"
+# The processes of the system, the score when each was last heard of; what each says stands at `component_key`. What
+# they are told to do comes over the channel, their answers stand at `answers_key`.
+COMPONENTS: Final = "tw:components"
+INSTRUCTIONS: Final = "tw:instruct"
 SAMPLES: Final = "tw:samples"
 STATUS: Final = "status"
 # Members `SYM|id`, the score an article's time of publication.
@@ -102,6 +108,16 @@ def listener_accounts_key(source: str) -> str:
 def wds_process_key(name: str) -> str:
     """What a web process says of its sockets, for a few seconds."""
     return f"tw:wds:{name}"
+
+
+def component_key(address: str) -> str:
+    """What a process of the system says of itself, by its host and process id."""
+    return f"tw:component:{address}"
+
+
+def answers_key(instruction: str) -> str:
+    """List of what the processes have answered to an instruction, by its id, for half a minute."""
+    return f"tw:answers:{instruction}"
 
 
 def connect(url: str | None = None, **options: Any) -> "redis.Redis":

@@ -12,6 +12,8 @@ from celery.signals import task_revoked, worker_ready
 from django.conf import settings
 
 from listener.events import Batch, market_of
+from processors.batch_traces import taken
+from processors.components.feed_work import feed_work
 from processors.merging.bars import merge_bars
 from processors.merging.base import Merge
 from processors.merging.conditions import refresh_rules
@@ -34,8 +36,12 @@ _HALTS = frozenset({"LULD", "HALT"})
 Prepare = Callable[[Batch, Store], Merge]
 
 
-def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Prepare) -> None:
-    """Merge a batch, unless it is too old; while the cache is away wait for it, as long as the batch is worth it."""
+def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Prepare) -> str:
+    """Merge a batch, unless it is too old; while the cache is away wait for it, as long as the batch is worth it.
+
+    Returns:
+        What became of it: `applied`, `duplicate`, `superseded`, or the term that it counts under.
+    """
     store = default_store()
     lossless = (task.request.delivery_info or {}).get("routing_key") == queues.LOSSLESS
     prepared: Merge | None = None
@@ -46,12 +52,11 @@ def _apply(task: "Task[..., None]", feed: str, batch: Batch, prepare: Prepare) -
         try:
             if disposal:
                 store.settle(batch.source, batch.id, feed, disposal, len(batch.events), batch.received_at)
-                return
+                return disposal
             if prepared is None:
                 store.interest.refresh()
                 prepared = prepare(batch, store)
-            store.merge(prepared, batch, feed)
-            return
+            return store.merge(prepared, batch, feed)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             log.warning("cache unreachable, %s batch waits: %s", feed, error)
             sleep(_RETRY_S)
@@ -112,8 +117,9 @@ def parts_of(feed: str, batch: Batch) -> list[tuple[Batch, Prepare]]:
 
 
 def _process(task: "Task[..., None]", feed: str, batch: Batch) -> None:
-    for part, prepare in parts_of(feed, batch):
-        _apply(task, feed, part, prepare)
+    with feed_work.on(feed, batch), taken(default_store().redis, task.request.headers, feed, batch) as work:
+        for part, prepare in parts_of(feed, batch):
+            work.outcome = _apply(task, feed, part, prepare)
 
 
 @_feed_task
@@ -184,6 +190,10 @@ def count_disposed(headers: dict[str, Any], term: str) -> None:
         headers: The message's, as the listener wrote them.
         term: The reason in the accounts.
     """
+    log.debug(
+        "a batch is disposed of unopened",
+        extra={"batch": headers[queues.HEADER_BATCH], "feed": headers[queues.HEADER_FEED], "outcome": term},
+    )
     try:
         default_store().settle(
             headers[queues.HEADER_SOURCE],

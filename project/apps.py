@@ -6,4 +6,6 @@ class ProjectConfig(AppConfig):
 
     def ready(self) -> None:
         # The checks register themselves, and tasks find the application wherever Django runs.
-        from project import celery, checks  # noqa: F401
+        from project import celery, checks, job_context, logs  # noqa: F401
+
+        logs.log_what_is_printed()

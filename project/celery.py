@@ -44,6 +44,8 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json", "application/x-tapewatch-batch"],
     worker_prefetch_multiplier=4,
+    worker_autoscaler="processors.components.pool:PatientAutoscaler",
+    worker_pool_restarts=True,
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -76,10 +78,22 @@ app.conf.update(
             "schedule": 1.0,
             "options": {"queue": queues.JOBS, "expires": 1.0},
         },
+        "audit": {
+            "task": "processors.jobs.forget_audit",
+            "schedule": 3600.0,
+            "options": {"queue": queues.JOBS, "expires": 3600.0},
+        },
+        "notifications": {
+            "task": "processors.jobs.deliver_notifications",
+            "schedule": 1.0,
+            "options": {"queue": queues.JOBS, "expires": 1.0},
+        },
     },
 )
 app.autodiscover_tasks(["processors"])
 app.autodiscover_tasks(["processors"], related_name="jobs")
+# What the processes of Celery say of themselves, and what they can be told.
+app.autodiscover_tasks(["processors.components"], related_name="celery_agents")
 
 
 @setup_logging.connect

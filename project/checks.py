@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from amqp.exceptions import AMQPError
 from django.apps import AppConfig
@@ -48,6 +49,32 @@ def check_feed(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[C
                 "MASSIVE_SECURE is off: the key would cross the network in the clear",
                 hint="Remove MASSIVE_SECURE from the environment.",
                 id="tapewatch.W001",
+            )
+        )
+    return messages
+
+
+@register("tapewatch")
+def check_single_sign_on(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Single sign-on that lacks what the provider gave us, or would cross the network in the clear."""
+    if not settings.OIDC_ISSUER:
+        return []
+    messages: list[CheckMessage] = []
+    if not settings.OIDC_CLIENT_ID or not settings.OIDC_CLIENT_SECRET:
+        messages.append(
+            Error(
+                "OIDC_ISSUER is set, and OIDC_CLIENT_ID or OIDC_CLIENT_SECRET is not",
+                hint="Set all three, as the provider shows them for the client that you made there.",
+                id="tapewatch.E004",
+            )
+        )
+    issuer = urlsplit(settings.OIDC_ISSUER)
+    if issuer.scheme != "https" and issuer.hostname not in {"127.0.0.1", "localhost", "::1"}:
+        messages.append(
+            Warning(
+                "OIDC_ISSUER does not begin with https: whoever is between could come in as anybody",
+                hint="Use the provider's https address.",
+                id="tapewatch.W004",
             )
         )
     return messages

@@ -137,6 +137,22 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()] or list(default)
 
 
+def pairs(name: str, values: tuple[str, ...]) -> dict[str, str]:
+    """Pairs such as `traders=trader,ops=operator`, separated by commas; each value is one of `values`."""
+
+    def parse(raw: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for word in words(name):
+            # A group may be called by an address, which has equals signs of its own.
+            key, equals, value = word.rpartition("=")
+            if not key.strip() or not equals or value.strip() not in values:
+                raise ValueError(f"{word!r} is no pair of a name and one of {', '.join(values)}")
+            found[key.strip()] = value.strip()
+        return found
+
+    return _typed(name, {}, parse, f"pairs such as desk={values[0]}, separated by commas")
+
+
 def url(name: str, default: str, schemes: tuple[str, ...], example: str, words: tuple[str, ...] = ()) -> str:
     """An address with one of `schemes`, or one of `words`.
 

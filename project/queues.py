@@ -34,6 +34,11 @@ HEADER_SOURCE: Final = "tw_source"
 HEADER_FEED: Final = "tw_feed"
 HEADER_BATCH: Final = "tw_batch"
 HEADER_RECEIVED: Final = "tw_received_at"
+# Of the batches that are followed (`processors.batch_traces`): when they were handed to the broker, epoch microseconds;
+# whether they are measured, not only logged; and W3C's own header.
+HEADER_PUBLISHED: Final = "tw_published_at"
+HEADER_MEASURED: Final = "tw_measured"
+HEADER_TRACE: Final = "traceparent"
 
 _dead_exchange = Exchange("tapewatch.dead", type="fanout", durable=True)
 

@@ -22,8 +22,12 @@ from daphne.endpoints import build_endpoint_description_strings
 from daphne.http_protocol import HTTPFactory
 from daphne.ws_protocol import WebSocketFactory
 from django.conf import settings
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
+from processors.components.agent import Agent
+from processors.components.instructions import CannotDo, Said
+from processors.components.pulse import LoopPulse
 from project import transport, turns
 from project.brake import BrakedProtocol
 from project.requests import BoundedChannel
@@ -38,10 +42,17 @@ MAX_MESSAGE_BYTES: Final = 64 * 1024
 _BACKLOG: Final = 1_024
 # Within the time that `manage.py up` gives a process to end.
 _FAREWELL_S: Final = 2.0
+LONGEST_DRAIN_S: Final = 300
 
 
 class BrakedServer(Server):  # type: ignore[misc]  # Daphne ships no types
-    """Daphne's server, whose replies wait for the drain, and which says goodbye."""
+    """Daphne's server, whose replies wait for the drain, and which says goodbye.
+
+    Attributes:
+        draining: Whether it takes no more connections and sends its clients away.
+    """
+
+    draining = False
 
     def run(self) -> None:
         """Serve until stopped."""
@@ -63,6 +74,9 @@ class BrakedServer(Server):  # type: ignore[misc]  # Daphne ships no types
         """Offer the application the socket's outlet."""
         if isinstance(protocol, BrakedProtocol):
             scope["extensions"] = {EXTENSION: protocol}
+        elif self.draining:
+            # The client's next request goes to another process.
+            protocol.channel.persistent = False
         return super().create_application(protocol, scope)
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
@@ -75,16 +89,38 @@ class BrakedServer(Server):  # type: ignore[misc]  # Daphne ships no types
         """End: take no more connections, tell the clients, then end what still runs."""
         return Deferred.fromFuture(asyncio.ensure_future(self._end()))
 
+    async def drain(self, seconds: float) -> None:
+        """Take no more connections, send the clients away, and end when they are gone or the time is over.
+
+        Args:
+            seconds: Over which they are told, one after the other.
+        """
+        if self.draining:
+            return
+        await self._send_away(seconds)
+        reactor.stop()  # type: ignore[misc]  # a module that is an object
+
     async def _end(self) -> None:
-        from widgets.fanout.hub import hub
         from widgets.visitors.presence import presence
+
+        running = await self._send_away(_FAREWELL_S)
+        await presence.leave()
+        for application in running:
+            application.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _send_away(self, seconds: float) -> list[Any]:
+        """Let the clients go; what of their requests still runs when the time is over."""
+        from widgets.fanout.hub import hub
 
         clock = asyncio.get_running_loop().time
         begun = clock()
-        for port in self._ports:
+        self.draining = True
+        ports, self._ports = self._ports, []
+        for port in ports:
             port.stopListening()
         try:
-            await hub.farewell(_FAREWELL_S)
+            await hub.farewell(seconds)
         except Exception:
             log.exception("the clients could not be told that the server ends")
         # A request of which only a part has come has no application yet.
@@ -95,11 +131,27 @@ class BrakedServer(Server):  # type: ignore[misc]  # Daphne ships no types
         ]
         if running:
             # Pages that are being made may be finished.
-            await asyncio.wait(running, timeout=max(0.0, begun + _FAREWELL_S - clock()))
-        await presence.leave()
-        for application in running:
-            application.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.wait(running, timeout=max(0.0, begun + seconds - clock()))
+        return running
+
+
+def _agent(server: BrakedServer) -> Agent:
+    """An agent that reports on the server and knows `drain {seconds}`."""
+    from widgets.visitors.sockets import sockets
+
+    def figures() -> dict[str, Any]:
+        return {"draining": server.draining, "sockets": len(sockets)}
+
+    def drain(arguments: dict[str, Any]) -> Said:
+        seconds = arguments.get("seconds", _FAREWELL_S)
+        if not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_DRAIN_S:
+            raise CannotDo(f"seconds should be a number from 0 to {LONGEST_DRAIN_S}.")
+        before = figures()
+        asyncio.run_coroutine_threadsafe(server.drain(seconds), twisted_loop)
+        after = {**before, "draining": True}
+        return Said(f"It sends {before['sockets']} sockets away within {seconds:g} s, and ends.", before, after)
+
+    return Agent("web", "web", figures, {"drain": drain}, pulse=LoopPulse(twisted_loop))
 
 
 def serve(host: str | None, port: int | None, descriptor: int | None) -> None:
@@ -108,6 +160,7 @@ def serve(host: str | None, port: int | None, descriptor: int | None) -> None:
     Raises:
         SystemExit: It cannot listen there; Daphne has logged why.
     """
+    from control.system.collecting import collector
     from project.asgi import application
     from widgets.visitors.presence import presence
     from widgets.visitors.sockets import sockets
@@ -132,7 +185,8 @@ def serve(host: str | None, port: int | None, descriptor: int | None) -> None:
     # What is loaded by now stays: the collector need not look at it each time that it looks for old rubbish.
     gc.collect()
     gc.freeze()
-    server.run()
+    with _agent(server), collector:
+        server.run()
     if server.abort_start:
         sys.exit("Nothing is served: stop what uses the address, or choose another with --host and --port.")
 

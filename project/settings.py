@@ -5,12 +5,16 @@ Every value from outside comes through `env`; nothing else in the project reads 
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
+from csp.constants import NONCE, NONE, SELF
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 from project import env
 from project.logs import logging_config
+from project.redaction import secrets_in
 
 BASE_DIR = env.BASE_DIR
 env.load_dotenv(Path(env.text("TAPEWATCH_ENV_FILE", str(BASE_DIR / ".env"))))
@@ -19,6 +23,8 @@ VERSION = "0.1.0"
 DEBUG = env.flag("DEBUG", default=False)
 # What the running system writes: the embedded Valkey's socket and files, SQLite. Private to its owner.
 RUN_DIR = Path(env.text("TAPEWATCH_RUN_DIR", str(BASE_DIR / "var"))).resolve()
+# What `up` calls this process; empty for one that was started otherwise.
+PART = env.text("TAPEWATCH_PART")
 
 # 1. The feed: Massive, or the simulator when there is no key ---------------------------------------------------------
 MASSIVE_API_KEY = env.text("MASSIVE_API_KEY") or env.text("POLYGON_API_KEY")
@@ -83,9 +89,10 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "project.cache.SharedOrOwnCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "django",
+        "OPTIONS": {"socket_timeout": 5, "socket_connect_timeout": 2},
     }
 }
 
@@ -108,6 +115,8 @@ WDS_REQUESTS_BURST = 20 * WDS_REQUESTS_PER_SECOND
 WDS_BACKLOG_MB = env.integer("WDS_BACKLOG_MB", 8, 1, 1_024)
 WDS_STALL_SECONDS = env.integer("WDS_STALL_SECONDS", 30, 1, 3_600)
 WDS_AUTH_SECONDS = env.integer("WDS_AUTH_SECONDS", 10, 1, 3_600)
+# How often one token, or one login, may call the API.
+API_CALLS_A_MINUTE = env.integer("API_CALLS_A_MINUTE", 1_200, 1, 10_000_000)
 # How many proxies stand before us: whose entry of X-Forwarded-For, counted from the right, is the client. None: the
 # header is anybody's word, and is not read.
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, 0, 10)
@@ -145,7 +154,10 @@ INSTALLED_APPS = [
     "control",
 ]
 MIDDLEWARE = [
+    "project.request_context.RequestContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "control.safety.HeadersMiddleware",
+    "control.safety.ContentSecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -154,7 +166,10 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "control.logins.LastSeenMiddleware",
+    "control.safety.SecondFactorMiddleware",
     "control.api.problems.ProblemMiddleware",
+    "control.api.headers.ApiHeadersMiddleware",
 ]
 TEMPLATES = [
     {
@@ -192,10 +207,39 @@ SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("HSTS_SUBDOMAINS", default=False)
 # Whose subdomains speak TLS too, and whether browsers ship with that knowledge, is for the domain's owner to say.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+_OIDC_ISSUER = env.url("OIDC_ISSUER", "", ("http", "https"), "https://login.example.com/realms/desk")
+# What pages may load and run: our own files. The admin's few additions stand in control/safety.py.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        # The grids' styles are made in the browser, with the page's nonce.
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "media-src": [SELF],
+        "connect-src": [SELF, *(["{0.scheme}://{0.netloc}".format(urlsplit(WDS_URL))] if WDS_URL else [])],
+        "manifest-src": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        # A form that leads on to single sign-on is a form that goes there.
+        "form-action": [SELF, *(["{0.scheme}://{0.netloc}".format(urlsplit(_OIDC_ISSUER))] if _OIDC_ISSUER else [])],
+        **({"upgrade-insecure-requests": True} if HTTPS else {}),
+    }
+}
+
+# Whether alerts may be sent to hosts in private networks, such as a mail server of one's own.
+NOTIFY_PRIVATE = env.flag("NOTIFY_PRIVATE", default=False)
+
+# Days that entries of the audit log are kept (processors.jobs.forget_audit).
+AUDIT_DAYS = env.integer("AUDIT_DAYS", 400, 1, 36_500)
 
 # 6. People -----------------------------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -212,11 +256,52 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
-ACCOUNT_ADAPTER = "control.accounts.ClosedSignupAdapter"
+ACCOUNT_ADAPTER = "control.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"login": "control.account_pages.LoginForm"}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Tapewatch: "
+# Passwords are counted by control/lockout.py, codes and keys by these; without one for pages, so that whoever runs the
+# system gets in while the cache is away.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": "10/m/ip,5/5m/key"}
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+MFA_ADAPTER = "control.accounts.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Tapewatch"
+# Half a minute on either side: phones' clocks are off.
+MFA_TOTP_TOLERANCE = 1
+# An administrator vouches for the mail address of an account.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+USERSESSIONS_TRACK_ACTIVITY = True
+# Whether whoever has the admin has to have a second factor.
+REQUIRE_MFA = env.flag("REQUIRE_MFA", default=False)
+# Single sign-on (OpenID Connect), when an issuer is named.
+OIDC_ISSUER = _OIDC_ISSUER
+OIDC_NAME = env.text("OIDC_NAME", "Single sign-on")
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = env.text("OIDC_CLIENT_SECRET")
+# Whether somebody unknown gets an account, which reads nothing unless his groups say so.
+OIDC_SIGNUP = env.flag("OIDC_SIGNUP", default=False)
+# The roles of its groups, such as traders=trader,ops=operator; where there are some, each login sets them anew.
+OIDC_ROLES = env.pairs("OIDC_ROLES", ("viewer", "trader", "operator", "administrator"))
+OIDC_GROUPS_CLAIM = env.text("OIDC_GROUPS_CLAIM", "groups")
+SOCIALACCOUNT_ADAPTER = "control.accounts.SingleSignOn"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": []}}
+if OIDC_ISSUER:
+    SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"] = [
+        {
+            "provider_id": "oidc",
+            "name": OIDC_NAME,
+            "client_id": OIDC_CLIENT_ID,
+            "secret": OIDC_CLIENT_SECRET,
+            "settings": {"server_url": OIDC_ISSUER},
+        }
+    ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "account_login"
@@ -226,15 +311,50 @@ if EMAIL_URL:
     vars().update(environ.Env.email_url_config(EMAIL_URL))
 else:
     EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+EMAIL_TIMEOUT = 10
 
 UNFOLD = {
     "SITE_TITLE": "Tapewatch",
     "SITE_HEADER": "Tapewatch",
     "SITE_URL": "/",
-    "SITE_DROPDOWN": [
-        {"icon": "monitoring", "title": "Dashboard", "link": reverse_lazy("dashboard")},
-        {"icon": "lan", "title": "Who is connected", "link": reverse_lazy("who_is_connected")},
+    "SITE_ICON": lambda request: static("control/favicon.svg"),
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("control/favicon.svg")},
     ],
+    "SITE_DROPDOWN": [{"icon": "monitoring", "title": "Dashboard", "link": reverse_lazy("dashboard")}],
+    "STYLES": [lambda request: static("control/admin.css")],
+    "SIDEBAR": {"navigation": "control.admin.navigation.sidebar"},
+    "ACCOUNT": {"navigation": [{"title": "Your account", "link": reverse_lazy("account")}]},
+    "DASHBOARD_CALLBACK": "control.admin.navigation.first_page",
+    # The dashboard's blues; see control/static/control/theme.css.
+    "COLORS": {
+        "base": {
+            "50": "#f4f6f9",
+            "100": "#e9edf2",
+            "200": "#d7dee8",
+            "300": "#b9c3d1",
+            "400": "#8c98ab",
+            "500": "#5b687b",
+            "600": "#46536a",
+            "700": "#2e3a4d",
+            "800": "#222a37",
+            "900": "#10141b",
+            "950": "#0a0d12",
+        },
+        "primary": {
+            "50": "#eef5ff",
+            "100": "#dceaff",
+            "200": "#bfd8ff",
+            "300": "#93bfff",
+            "400": "#75b0ff",
+            "500": "#5aa2ff",
+            "600": "#1565d8",
+            "700": "#1254b5",
+            "800": "#11448f",
+            "900": "#123a74",
+            "950": "#0c2347",
+        },
+    },
 }
 
 # Times are kept in UTC and shown in New York's, the market's own.
@@ -246,4 +366,6 @@ USE_I18N = False
 # 7. Logs -------------------------------------------------------------------------------------------------------------
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOG_FORMAT = env.choice("LOG_FORMAT", "console", ("console", "json"))
-LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT)
+LOGGING = logging_config(LOG_LEVEL, LOG_FORMAT, secrets_in(globals()))
+# Where traces are sent (OTLP over HTTP), such as a collector's port 4318; none: there are none.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_ENDPOINT", "", ("http", "https"), "http://127.0.0.1:4318")

@@ -1,5 +1,5 @@
 """The admin: what people change by hand, a module a subject."""
 
-from control.admin import feed, history, people, scanners, sockets
+from control.admin import alerts, audit, feed, history, people, scanners, sockets, targets, tokens, workspace
 
-__all__ = ["feed", "history", "people", "scanners", "sockets"]
+__all__ = ["alerts", "audit", "feed", "history", "people", "scanners", "sockets", "targets", "tokens", "workspace"]

@@ -1,18 +1,15 @@
-"""The admin of what is kept of what happened: alerts and backtests, to be read."""
+"""The admin of what is kept of what happened, to be read: what all of it shares, and backtests."""
 
-from contextlib import suppress
-from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
-from control.models import Alert, Backtest
+from control.models import Backtest
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
@@ -42,33 +39,15 @@ class HistoryAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """It stays."""
-        return False
+        """It stays, unless what it belongs to goes."""
+        return goes_with_another(self, request)
 
 
-@admin.register(Alert)
-class AlertAdmin(HistoryAdmin):
-    """The history of alerts, newest first."""
-
-    list_display = ("time", "symbol", "kind", "rule", "price", "note")
-    search_fields = ("trading_day", "symbol", "rule")
-    search_help_text = "A day such as 2026-03-02, a symbol, a rule, or several of them; each in full."
-
-    @admin.display(description="time", ordering="at")
-    def time(self, alert: Alert) -> str:
-        """The edge's time in the market's zone."""
-        moment = datetime.fromtimestamp(alert.at / 1_000, UTC)
-        return f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S.%f}"[:-3]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Alert], search_term: str
-    ) -> tuple[QuerySet[Alert], bool]:
-        """Alerts that have each of the words: whole words, since only those are found by an index."""
-        for word in search_term.split():
-            day = _day_of(word)
-            named = Q(symbol__in={word, word.upper()}) | Q(rule=word)
-            queryset = queryset.filter(Q(trading_day=day) if day is not None else named)
-        return queryset, False
+def goes_with_another(model_admin: ModelAdmin, request: HttpRequest) -> bool:
+    """Whether rows may be deleted: not by themselves, but a user, say, who is deleted takes along what was his."""
+    match = request.resolver_match
+    its_own = f"{model_admin.opts.app_label}_{model_admin.opts.model_name}_"
+    return match is not None and match.url_name is not None and not match.url_name.startswith(its_own)
 
 
 @admin.register(Backtest)
@@ -77,9 +56,4 @@ class BacktestAdmin(HistoryAdmin):
 
     list_display = ("recording", "user", "state", "created_at", "started_at", "finished_at")
     list_filter = ("state", "user")
-
-
-def _day_of(word: str) -> date | None:
-    with suppress(ValueError):
-        return date.fromisoformat(word)
-    return None
+    list_select_related = ("user",)

@@ -1,12 +1,17 @@
-"""The admin of people: users, groups, who may read which feeds, and tokens."""
+"""The admin of people: users, groups, and who may read which feeds."""
 
 from typing import Any, Final
 
+import redis
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import ManyToManyField, QuerySet
+from django.db.models import Exists, ManyToManyField, OuterRef, QuerySet
 from django.forms import ModelForm, ModelMultipleChoiceField
 from django.http import HttpRequest
 from django.utils import timezone
@@ -14,11 +19,14 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from control.feed_patterns import EVERY_FEED
+from control import lockout, logins
+from control.feed_patterns import in_words
 from control.models import ApiToken, FeedGrant
+from control.roles import IN_WORDS
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
+# allauth's own pages of these show what lets in: sessions, factors, providers. They are seen to on the pages of users.
+for _model in (User, Group, EmailAddress, Authenticator, UserSession, SocialAccount, SocialApp, SocialToken):
+    admin.site.unregister(_model)
 
 _VIEWER: Final = "viewer"
 _READING: Final = "What this user may read"
@@ -27,7 +35,7 @@ _READING_HELP: Final = (
     "read the market. Single feeds are granted under Feed grants; superusers read everything. "
     "A change reaches open pages and programs within a second."
 )
-_GROUPS_HELP: Final = "viewer: the market's feeds. operator: the health of the system, and who is connected."
+_GROUPS_HELP: Final = " ".join(f"{role}: {words}" for role, words in IN_WORDS.items())
 
 
 @admin.register(User)
@@ -37,7 +45,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "is_active", "is_staff", "in_groups")
+    list_display = ("username", "email", "is_active", "is_staff", "in_groups", "second_factor", "last_login")
     filter_horizontal = ("user_permissions",)
     readonly_fields = ("may_read",)
     fieldsets = (
@@ -51,11 +59,33 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         *DjangoUserAdmin.add_fieldsets,
         (_READING, {"description": _READING_HELP, "fields": ("groups",)}),
     )
-    actions = ("make_viewers",)
+    actions = ("make_viewers", "lift_lockout", "log_out_everywhere", "remove_second_factors")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        """All users, with their groups."""
-        return super().get_queryset(request).prefetch_related("groups")
+        """All users, with their groups, and whether they have a second factor."""
+        factors = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type=Authenticator.Type.RECOVERY_CODES)
+        users: QuerySet[User] = super().get_queryset(request)
+        return users.prefetch_related("groups").annotate(has_factor=Exists(factors))
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Superusers are changed by superusers alone."""
+        return self._may_handle(request, obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Superusers are deleted by superusers alone."""
+        return self._may_handle(request, obj) and super().has_delete_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """What is only shown: only a superuser makes another."""
+        return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, "is_superuser")
+
+    def _may_handle(self, request: HttpRequest, user: User | None) -> bool:
+        return user is None or not user.is_superuser or bool(request.user.is_superuser)
+
+    @admin.display(description="second factor", boolean=True, ordering="has_factor")
+    def second_factor(self, user: User) -> bool:
+        """Whether a password alone does not let in."""
+        return bool(user.has_factor)  # type: ignore[attr-defined]  # annotated
 
     @admin.display(description="groups")
     def in_groups(self, user: User) -> str:
@@ -65,7 +95,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
     @admin.display(description="may read now")
     def may_read(self, user: User) -> str:
         """The patterns granted to the user and his groups."""
-        return _in_words(FeedGrant.objects.patterns_of([user.pk])[user.pk])
+        return in_words(FeedGrant.objects.patterns_of([user.pk])[user.pk])
 
     def formfield_for_manytomany(
         self, db_field: "ManyToManyField[Any, Any]", request: HttpRequest, **kwargs: Any
@@ -75,6 +105,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         options = {**kwargs, **ours} if db_field.name == "groups" else kwargs
         field: ModelMultipleChoiceField[Any] | None = super().formfield_for_manytomany(db_field, request, **options)
         return field
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save a user; a former mail address resets his password no more."""
+        super().save_model(request, obj, form, change)
+        if change and "email" in form.changed_data:
+            EmailAddress.objects.filter(user=obj).delete()
 
     def save_related(self, request: HttpRequest, form: ModelForm, formsets: Any, change: bool) -> None:  # type: ignore[type-arg]
         """Save the groups, and say so when they let the user read nothing."""
@@ -99,6 +135,40 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         group.user_set.add(*queryset)
         self.message_user(request, f"{len(queryset)} in the group {_VIEWER}.")
 
+    @admin.action(description="Lift the lockout after failed logins", permissions=["change"])
+    def lift_lockout(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Let accounts be tried again at once, under their names and mail addresses."""
+        try:
+            lockout.lift(*(name for user in queryset for name in (user.username, user.email) if name))
+        except redis.RedisError:
+            self.message_user(request, "The cache cannot be reached, where failed logins are counted.", messages.ERROR)
+            return
+        for user in queryset:
+            self.log_change(request, user, "Lifted the lockout.")
+        self.message_user(request, f"{len(queryset)} may try to log in again.")
+
+    @admin.action(description="Log the selected users out everywhere, and revoke their tokens", permissions=["change"])
+    def log_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """End every login, socket and token of users; within a second they see nothing any more."""
+        ended, revoked = 0, 0
+        for user in self._not_above(request, queryset):
+            ended += logins.end_all(user)
+            revoked += ApiToken.standing().filter(user=user).update(revoked_at=timezone.now())
+            self.log_change(request, user, "Logged out everywhere, tokens revoked.")
+        self.message_user(request, f"{ended} logins ended, {revoked} tokens revoked.")
+
+    @admin.action(description="Remove the second factors of the selected users", permissions=["change"])
+    def remove_second_factors(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Let who has lost his phone or key in by his password; he sets up a new one."""
+        for user in self._not_above(request, queryset):
+            Authenticator.objects.filter(user=user).delete()
+            self.log_change(request, user, "Removed the second factors.")
+        self.message_user(request, "Removed: their password lets them in until they set up another.")
+
+    def _not_above(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
+        """Those whom somebody may handle: superusers are a superuser's."""
+        return queryset if request.user.is_superuser else queryset.filter(is_superuser=False)
+
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
@@ -109,7 +179,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
     @admin.display(description="may read")
     def may_read(self, group: Group) -> str:
         """The patterns granted to the group."""
-        return _in_words(frozenset(FeedGrant.objects.filter(groups=group).values_list("pattern", flat=True)))
+        return in_words(frozenset(FeedGrant.objects.filter(groups=group).values_list("pattern", flat=True)))
 
 
 @admin.register(FeedGrant)
@@ -136,42 +206,3 @@ class FeedGrantAdmin(ModelAdmin):  # type: ignore[misc]
     def to_users(self, grant: FeedGrant) -> str:
         """The users' names."""
         return ", ".join(user.username for user in grant.users.all())
-
-
-@admin.register(ApiToken)
-class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
-    """Tokens are listed and revoked here; `manage.py issue_token` makes them and shows them once."""
-
-    list_display = ("user", "name", "hint", "state", "created_at", "expires_at", "revoked_at")
-    list_filter = ("user",)
-    list_select_related = ("user",)
-    search_fields = ("user__username", "name", "hint")
-    fields = readonly_fields = ("user", "name", "hint", "state", "created_at", "expires_at", "revoked_at")
-    actions = ("revoke",)
-
-    @admin.display(description="state")
-    def state(self, token: ApiToken) -> str:
-        """Whether it is accepted now, and if not, why."""
-        return token.state
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """A token made here could not be shown to its owner."""
-        return False
-
-    @admin.action(description="Revoke the selected tokens", permissions=["change"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        """Make tokens invalid from now on; who is connected with one is cut off within a second."""
-        changed = queryset.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
-        self.message_user(request, f"{changed} revoked.")
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """The actions of this page, without the bulk deletion: a revoked token stays as a record."""
-        actions: dict[str, Any] = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
-
-
-def _in_words(patterns: frozenset[str]) -> str:
-    if patterns >= EVERY_FEED:
-        return "everything"
-    return ", ".join(sorted(patterns)) or "nothing but the market's clock and the feed's state (status)"

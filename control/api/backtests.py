@@ -13,9 +13,11 @@ from ninja import Router, Schema, Status
 from ninja.errors import HttpError
 from pydantic import ConfigDict
 
-from control.api.auth import EVERY_BOARD, PerUser, check_may_read, user_of
+from control.api import limits
+from control.api.auth import EVERY_BOARD, check_may_read, user_of
 from control.api.problems import Problem
 from control.models import Backtest, Scanner
+from control.roles import check
 
 router = Router()
 
@@ -30,7 +32,10 @@ class Wish(Schema):
     Without either these are the enabled ones that give alerts.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"recording": "2026-03-02.ndjson.zst", "scanners": ["small_cap_hod_momo"]}},
+    )
 
     recording: str
     scanners: list[str] = []
@@ -40,7 +45,7 @@ class Wish(Schema):
 class BacktestSummary(Wish):
     """How far a backtest is: `queued`, `running`, `done` or `failed`, and then why."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", json_schema_extra={})
 
     id: int
     state: str
@@ -62,11 +67,7 @@ def list_backtests(request: HttpRequest) -> Any:
     return Backtest.objects.filter(user=user_of(request)).defer("result")[:_PAGE]
 
 
-@router.post(
-    "",
-    response={202: BacktestSummary, 403: Problem, 409: Problem, 422: Problem},
-    throttle=[PerUser("backtest", "30/h")],
-)
+@router.post("", response={202: BacktestSummary, 403: Problem, 409: Problem, 422: Problem})
 def create_backtest(request: HttpRequest, body: Wish) -> Any:
     """Ask for a backtest, as who may read every board. Read it until its state is `done` or `failed`."""
     from control.backtests import asked_scanners, recording_path  # polars: only where it is needed
@@ -74,6 +75,8 @@ def create_backtest(request: HttpRequest, body: Wish) -> Any:
     from processors.jobs import run_backtest
     from processors.scanning.scan import problems
 
+    check(user_of(request), "control.add_backtest")
+    limits.count_user(request, limits.BACKTESTS)
     check_may_read(request, EVERY_BOARD)
     user = user_of(request)
     backtest = Backtest(user=user, **body.model_dump())

@@ -1,17 +1,22 @@
 """Errors as problem details (RFC 9457, `application/problem+json`)."""
 
+import logging
 import math
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
 import redis
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DatabaseError, DataError, IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, Throttled
 from ninja.errors import ValidationError as BadRequest
+
+from control.api.auth import InsufficientScopeError
+
+log = logging.getLogger(__name__)
 
 
 class Problem(Schema):
@@ -24,13 +29,26 @@ class Problem(Schema):
     errors: dict[str, list[str]] = {}
 
 
+class UnavailableError(HttpError):
+    """It cannot be had at the moment (503).
+
+    Args:
+        message: Why.
+        wait: Seconds after which it may be.
+    """
+
+    def __init__(self, message: str, wait: float) -> None:
+        self.wait = wait
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, message)
+
+
 def problem(status: int, detail: str, errors: dict[str, list[str]] | None = None) -> JsonResponse:
     """A problem as a response."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=errors or {})
-    return JsonResponse(body.model_dump(), status=status, content_type=_TYPE)
+    return JsonResponse(body.model_dump(), status=status, content_type=PROBLEM_TYPE)
 
 
-_TYPE: Final = "application/problem+json"
+PROBLEM_TYPE: Final = "application/problem+json"
 _SAID: Final = {
     HTTPStatus.NOT_FOUND: "There is no such address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that method; `Allow` says which it takes.",
@@ -48,7 +66,8 @@ class ProblemMiddleware:
         """Answer a request."""
         response = self._get_response(request)
         status = response.status_code
-        if status < HTTPStatus.BAD_REQUEST or not request.path.startswith("/api/") or response["Content-Type"] == _TYPE:
+        is_one = response.get("Content-Type") == PROBLEM_TYPE
+        if status < HTTPStatus.BAD_REQUEST or not request.path.startswith("/api/") or is_one:
             return response
         answer = problem(status, _SAID.get(HTTPStatus(status), "It could not be answered."))
         if "Allow" in response:
@@ -61,10 +80,12 @@ def handle(api: NinjaAPI) -> None:
 
     def refused(request: HttpRequest, error: HttpError) -> JsonResponse:
         response = problem(error.status_code, error.message)
-        if isinstance(error, Throttled) and error.wait is not None:
+        if isinstance(error, Throttled | UnavailableError) and error.wait is not None:
             response["Retry-After"] = str(math.ceil(error.wait))
         if error.status_code == HTTPStatus.UNAUTHORIZED:
             response["WWW-Authenticate"] = "Bearer"
+        if isinstance(error, InsufficientScopeError):
+            response["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
         return response
 
     def unreadable(request: HttpRequest, error: BadRequest) -> JsonResponse:
@@ -82,7 +103,11 @@ def handle(api: NinjaAPI) -> None:
     def absent(request: HttpRequest, error: Http404) -> JsonResponse:
         return problem(HTTPStatus.NOT_FOUND, "There is no such thing, or it is not yours to see.")
 
+    def denied(request: HttpRequest, error: PermissionDenied) -> JsonResponse:
+        return problem(HTTPStatus.FORBIDDEN, str(error) or "Your login may not do this.")
+
     def unreachable(request: HttpRequest, error: Exception) -> JsonResponse:
+        log.warning("%s could not be answered: %s", request.path, error)
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The database or the cache cannot be reached; try again.")
 
     def unkept(request: HttpRequest, error: Exception) -> JsonResponse:
@@ -93,6 +118,7 @@ def handle(api: NinjaAPI) -> None:
         BadRequest: unreadable,
         ValidationError: invalid,
         Http404: absent,
+        PermissionDenied: denied,
         IntegrityError: unkept,
         DataError: unkept,
         DatabaseError: unreachable,

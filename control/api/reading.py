@@ -16,9 +16,12 @@ class CarefulParser(Parser):
         """The body, parsed; whatever it raises means that it cannot be.
 
         Raises:
-            HttpError: It holds such a text.
+            HttpError: It is no object, or holds such a text.
         """
         body = super().parse_body(request)
+        # Whatever else would be read by its attributes: of a number none, so that every default would hold.
+        if not isinstance(body, dict):
+            raise HttpError(422, "The body is no JSON object.")
         _check(body)
         return body
 
@@ -28,8 +31,10 @@ class CarefulParser(Parser):
         """The query, parsed.
 
         Raises:
-            HttpError: It holds such a text.
+            HttpError: It holds such a text, or something twice.
         """
+        if twice := sorted(name for name in data if name not in list_fields and len(data.getlist(name)) > 1):
+            raise HttpError(422, f"{', '.join(twice)[:200]}: given more than once.")
         query = super().parse_querydict(data, list_fields, request)
         _check(query)
         return query

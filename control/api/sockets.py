@@ -8,13 +8,14 @@ from ninja import Query, Router, Schema
 from ninja.errors import HttpError
 from pydantic import Field, create_model
 
-from control.api.auth import user_of
+from control.api.auth import needs, user_of
 from control.api.problems import Problem
 from control.connected import may_see, who_is_connected
+from control.models.tokens import Scope
 from processors.store import default_store
 from widgets.visitors.presence import Connection
 
-router = Router()
+router = Router(auth=needs(Scope.OPERATE))
 
 
 class Search(Schema):

@@ -127,7 +127,7 @@ class System:
             feed = Feed(self, server)
             feed.wait_for(Listening, _READY_S)
             port = int(feed.address.rpartition(":")[2])
-            self._start("listener", self._specs(port)["listen"])
+            self._start("listener", self._specs(port)["listener"])
             stack.callback(self._stop, "listener", 3.0)
             yield feed
 

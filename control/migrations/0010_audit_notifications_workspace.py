@@ -262,6 +262,10 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            model_name="alert",
+            index=models.Index(fields=["kind", "at"], name="alert_kind"),
+        ),
+        migrations.AddIndex(
             model_name="notificationdelivery",
             index=models.Index(fields=["state", "next_at"], name="delivery_due"),
         ),

@@ -67,6 +67,7 @@ class Alert(models.Model):
             models.Index(fields=["trading_day", "at"], name="alert_day"),
             models.Index(fields=["symbol", "at"], name="alert_symbol"),
             models.Index(fields=["rule", "at"], name="alert_rule"),
+            models.Index(fields=["kind", "at"], name="alert_kind"),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,7 @@
 """Where alerts are sent to beside the page, and what became of each."""
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from control.models.secret_text import SecretTextField
@@ -40,6 +41,16 @@ class NotificationTarget(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse an address that leads nowhere, or where none may."""
+        # apprise with it: only when one is edited.
+        from control.notifications.addresses import BadAddress, check_way, service_of
+
+        try:
+            check_way(service_of(self.url or ""))
+        except BadAddress as error:
+            raise ValidationError({"url": str(error)}) from error
 
 
 class NotificationDelivery(models.Model):

@@ -94,7 +94,7 @@ class FeedGrant(models.Model):
         Group,
         blank=True,
         related_name="feed_grants",
-        help_text="Everyone in these. viewer has the market's feeds, operator the health of the system.",
+        help_text="Everyone in these. viewer and trader have the market's feeds, operator the health of the system.",
     )
     note = models.CharField(max_length=200, blank=True, help_text="Why, for whoever looks at it later.")
 
@@ -105,6 +105,7 @@ class FeedGrant(models.Model):
         permissions = [
             (_READ_EVERY_FEED, "Can read every feed, without a grant"),
             ("view_sockets", "Can see who is connected to the sockets"),
+            ("manage_others", "Can see and change what belongs to other people"),
         ]
 
     def __str__(self) -> str:

@@ -14,13 +14,13 @@ class Undecipherable(Exception):
     """A stored secret was encrypted with a key that is not set any more."""
 
 
-class SecretTextField(models.TextField):
+class SecretTextField(models.TextField):  # type: ignore[type-arg]  # generic in the stubs alone
     """A text kept encrypted (Fernet), with keys derived from `SECRET_KEY` and `SECRET_KEY_FALLBACKS`."""
 
     def get_prep_value(self, value: Any) -> Any:
         """Encrypt, with the first key."""
         text = super().get_prep_value(value)
-        return None if text is None else _cipher().encrypt(text.encode()).decode()
+        return None if text is None else encrypted(text)
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
         """Decrypt, with whichever key fits; "" when none does, so that the row can still be listed and mended."""
@@ -30,6 +30,11 @@ class SecretTextField(models.TextField):
             return decrypted(value)
         except Undecipherable:
             return ""
+
+
+def encrypted(text: str) -> str:
+    """A secret as it is stored."""
+    return _cipher().encrypt(text.encode()).decode()
 
 
 def decrypted(value: str) -> str:

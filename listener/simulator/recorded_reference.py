@@ -116,3 +116,15 @@ class RecordedReference:
     def splits(self) -> Sequence[Row]:
         """None."""
         return []
+
+    def short_interest(self, ticker: str) -> Sequence[Row]:
+        """None, as for splits."""
+        return []
+
+    def short_volume(self, ticker: str) -> Sequence[Row]:
+        """None, as for splits."""
+        return []
+
+    def dividends(self, ticker: str) -> Sequence[Row]:
+        """None, as for splits."""
+        return []

@@ -78,6 +78,15 @@ class ReferenceData(Protocol):
     def splits(self) -> Sequence[Row]:
         """Stock splits."""
 
+    def short_interest(self, ticker: str) -> Sequence[Row]:
+        """Shares sold short and not bought back, by settlement date, newest first."""
+
+    def short_volume(self, ticker: str) -> Sequence[Row]:
+        """Shares sold short, by day, newest first."""
+
+    def dividends(self, ticker: str) -> Sequence[Row]:
+        """Dividends in cash, newest first."""
+
 
 def rest_routes(data: ReferenceData, api_key: str) -> list[web.RouteDef]:
     """Routes of all endpoints; each but the unknown ones asks for the key."""
@@ -90,6 +99,9 @@ def rest_routes(data: ReferenceData, api_key: str) -> list[web.RouteDef]:
         "/stocks/vX/float": endpoints.floats,
         "/stocks/financials/v1/ratios": endpoints.ratios,
         "/stocks/v1/splits": endpoints.splits,
+        "/stocks/v1/short-interest": endpoints.short_interest,
+        "/stocks/v1/short-volume": endpoints.short_volume,
+        "/stocks/v1/dividends": endpoints.dividends,
         "/v1/marketstatus/now": endpoints.status,
         "/v1/marketstatus/upcoming": endpoints.upcoming,
         "/v2/reference/news": endpoints.news,
@@ -251,6 +263,23 @@ class _Endpoints:
     def splits(self, request: web.Request) -> web.Response:
         rows = _selected(_selected(self._data.splits(), request, "ticker"), request, "execution_date")
         return _page(rows, request, 100, 5_000)
+
+    def short_interest(self, request: web.Request) -> web.Response:
+        return self._history(request, self._data.short_interest, "settlement_date")
+
+    def short_volume(self, request: web.Request) -> web.Response:
+        return self._history(request, self._data.short_volume, "date")
+
+    def dividends(self, request: web.Request) -> web.Response:
+        return self._history(request, self._data.dividends, "ex_dividend_date")
+
+    def _history(self, request: web.Request, rows_of: Callable[[str], Sequence[Row]], date_field: str) -> web.Response:
+        """A symbol's rows; without a symbol the newest of each, since all of all would take seconds."""
+        exact = request.query.get("ticker")
+        found = rows_of(exact) if exact else (row for name in self._data.tickers() for row in rows_of(name)[:1])
+        rows = _selected(found, request, date_field)
+        rows.sort(key=lambda row: str(row[date_field]), reverse=request.query.get("sort", "").endswith(".desc"))
+        return _page(rows, request, 10, 50_000)
 
     def tickers(self, request: web.Request) -> web.Response:
         details = map(self._data.details, self._data.tickers())

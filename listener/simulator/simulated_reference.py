@@ -1,9 +1,10 @@
-"""What REST tells of the simulated market: snapshots, bars, floats, ratios, details, news, splits."""
+"""What REST tells of the simulated market: snapshots, bars, floats, ratios, details, news, splits, short sales."""
 
 import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
+from listener.simulator.companies import Companies
 from listener.simulator.figures import NO_LOW, POST, PRE, REGULAR
 from listener.simulator.history import History
 from listener.simulator.names import SECTORS
@@ -38,6 +39,7 @@ class SimulatedReference(SimulatedBars):
     ) -> None:
         super().__init__(universe, calendar, history, tape)
         self.now = now
+        self._companies = Companies(universe, calendar)
         self.begin_day(tape)
 
     def begin_day(self, tape: DayTape) -> None:
@@ -196,6 +198,22 @@ class SimulatedReference(SimulatedBars):
         """What has been published up to the market's clock, newest first."""
         now = dt.datetime.fromtimestamp(self.now / 1_000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return [article for article in self._news if article["published_utc"] <= now]
+
+    def short_interest(self, ticker: str) -> Sequence[Row]:
+        """Shares sold short and not bought back, newest first."""
+        return self._companies.short_interest(ticker, self._tape.day.date, self._usual_volume(ticker))
+
+    def short_volume(self, ticker: str) -> Sequence[Row]:
+        """Shares sold short by day, newest first."""
+        return self._companies.short_volume(ticker, self._tape.day.date, self._usual_volume(ticker))
+
+    def dividends(self, ticker: str) -> Sequence[Row]:
+        """Dividends, newest first."""
+        return self._companies.dividends(ticker, self._tape.day.date)
+
+    def _usual_volume(self, ticker: str) -> float:
+        at = self._universe.index.get(ticker)
+        return 0.0 if at is None else int(self._average_volume[at]) / float(self._overnight[at])
 
     def splits(self) -> Sequence[Row]:
         """Stock splits, newest first; one may take effect today."""

@@ -17,6 +17,7 @@ Bools = npt.NDArray[np.bool_]
 UNIT: Final = 10_000
 # Random streams: each purpose has its own, so that one more draw here changes nothing there.
 STREAM_UNIVERSE, STREAM_PLAN, STREAM_HISTORY, STREAM_OPENING, STREAM_STEP, STREAM_NEWS, STREAM_MINUTES = range(1, 8)
+STREAM_COMPANIES: Final = 8
 
 MARKET_DAY_VOLATILITY: Final = 0.009
 # (MIC, Massive's exchange id, tape, share of listings)

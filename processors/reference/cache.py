@@ -106,6 +106,11 @@ class Cache:
                 pipe.exists(self._day_key(day, adjusted))
             return [day for day, kept in zip(days, pipe.execute(), strict=True) if not kept]
 
+    def forget_days(self, days: Sequence[date]) -> None:
+        """Keep the bars of these days no more, and leave none of them alone."""
+        self._redis.unlink(*(self._day_key(day, adjusted=False) for day in days))
+        self._redis.unlink(*(f"{self._prefix}bad:{day.isoformat()}" for day in days))
+
     def put_bad_day(self, day: date, life_s: int) -> None:
         """Leave a day whose answer was no use alone for so many seconds."""
         self._redis.set(f"{self._prefix}bad:{day.isoformat()}", 1, ex=life_s)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from django.db import DataError
+from django.db import DataError, transaction
 
 from control.models import Alert
+from control.notifications import outbox
 from processors.store import ALERTS_OUTBOX, Store
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def store_alerts(store: Store) -> int:
-    """Put waiting alerts into the database. One that is there already stays as it is.
+    """Put waiting alerts into the database, with what is to be delivered of them. One there already stays as it is.
 
     An alert leaves the outbox only when the database has it: an end in between, or two at once, lose nothing.
 
@@ -34,11 +35,14 @@ def store_alerts(store: Store) -> int:
         redis.RedisError: The cache is away.
     """
     taken = 0
+    source = store.source()
+    # Whoever plays yesterday does not want to be told of it on his telephone.
+    notify = source is not None and source.kind != "recording"
     for _ in range(_MOST_BATCHES):
         waiting: list[bytes] = store.redis.lrange(ALERTS_OUTBOX, 0, _BATCH - 1)
         if not waiting:
             break
-        _keep([row for raw in waiting if (row := _row(raw)) is not None])
+        _keep([row for raw in waiting if (row := _row(raw)) is not None], notify)
         with store.redis.pipeline(transaction=False) as pipe:
             for raw in waiting:
                 # By value: another call may have taken the same ones out meanwhile.
@@ -47,16 +51,23 @@ def store_alerts(store: Store) -> int:
     return taken
 
 
-def _keep(rows: Sequence[Alert]) -> None:
+def _keep(rows: Sequence[Alert], notify: bool) -> None:
     try:
-        Alert.objects.bulk_create(rows, ignore_conflicts=True)
+        _create(rows, notify)
     except DataError:
         # One that no database can hold must not keep all others from it.
         for row in rows:
             try:
-                Alert.objects.bulk_create([row], ignore_conflicts=True)
+                _create([row], notify)
             except DataError:
                 log.exception("the alert %s of %s cannot be kept", row.id, row.rule)
+
+
+def _create(rows: Sequence[Alert], notify: bool) -> None:
+    with transaction.atomic():
+        Alert.objects.bulk_create(rows, ignore_conflicts=True)
+        if notify:
+            outbox.take(rows)
 
 
 def _row(raw: bytes) -> Alert | None:

@@ -27,6 +27,7 @@ from processors.scanning.boards import Ranking, ScanSet
 from processors.scanning.publishing import LEASE_MS, Edition, Publisher, Standing
 from processors.scanning.status import ScansState, status_message
 from processors.scanning.ticks import Rules, Timetable, read_rules
+from processors.scanning.work import EngineWork
 from processors.seeding.volume_profile import default_profile
 from processors.store import Source, Store, default_store
 from processors.symbols.moment import Moment
@@ -55,12 +56,14 @@ class Engine:
 
     Attributes:
         laps: How long each step of the last tick took, in seconds.
+        work: What it has done, for operators.
     """
 
     def __init__(
         self, store: Store, now: Callable[[], float] = monotonic, rules: Callable[[], Rules] = read_rules
     ) -> None:
         self.laps: dict[str, float] = {}
+        self.work = EngineWork()
         self._lap_began = 0.0
         self._store, self._now, self._read_rules = store, now, rules
         self._token = secrets.token_hex(8)
@@ -101,7 +104,9 @@ class Engine:
                 # changed since something was published has still to be said.
                 self._standing, self._version, self._bars = None, self._said_version, BarMessages()
             self._said_version = self._version
-        self._longest_s = max(self._longest_s, perf_counter() - began)
+        took = perf_counter() - began
+        self._longest_s = max(self._longest_s, took)
+        self.work.ticked(took, published)
         return published
 
     def _tick(self) -> bool:
@@ -170,6 +175,7 @@ class Engine:
             self._failing = {}
         self._alerts = AlertRules(rules.scanners, rules.levels)
         self._rules = rules
+        self.work.follows(scanner.slug for scanner in rules.scanners)
         return rules
 
     def _edition(self, standing: Standing, rules: Rules, source: Source, changes: Changes, now: float) -> Edition:
@@ -206,6 +212,7 @@ class Engine:
             log.warning("scanner %s is slow (%.0f ms)", slug, ranking.seconds.get(slug, 0.0) * 1_000)
         still = {slug: problem for slug, problem in self._failing.items() if slug not in due}
         self._failing, self._slow = still | ranking.errors, set(self._scans.slow)
+        self.work.ranked(ranking, self._failing, self._slow)
         return ranking
 
     def _show(

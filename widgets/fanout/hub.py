@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from processors.batch_traces import TRACED
 from processors.store import OWNERS
 from widgets.fanout.boards import LiveBoard
+from widgets.fanout.deliveries import Deliveries
 from widgets.fanout.following import Following
 from widgets.fanout.line import Line, Push
 from widgets.fanout.marks import Marks, Values
@@ -51,6 +53,7 @@ class Hub:
         self._following = Following(self._marks, self._show)
         self._snapshots = Snapshots(Values(self._marks), self._following, self._owner_of)
         self._stream = Stream(self._pushed, self._opened, self._up, self._down)
+        self._deliveries = Deliveries()
 
     @property
     def connected(self) -> bool:
@@ -249,6 +252,8 @@ class Hub:
                 self._passed_on(rule)
         elif channel == self._marks.channel.encode():
             self._marks.heard(data)
+        elif channel == TRACED.encode() and self._members:
+            self._deliveries.heard(data)
 
     def _passed_on(self, rule: str) -> None:
         """A rule is somebody else's now."""
@@ -290,8 +295,9 @@ class Hub:
 
     def _opened(self, line: Line) -> None:
         # Answered in this order: whose the rules are is known before the first message of one.
-        line.listen(OWNERS, self._marks.channel)
+        line.listen(OWNERS, self._marks.channel, TRACED)
         line.ask("HGETALL", OWNERS, then=self._learn_owners)
+        self._deliveries.note_through(line.ask)
 
     def _learn_owners(self, answer: Any) -> None:
         if isinstance(answer, dict):

@@ -33,7 +33,7 @@ export default ts.config(
   },
   {
     // typescript-eslint cannot look into components and takes what they export for `any`; vue-tsc does see it.
-    files: ['**/*.vue', 'src/main.ts'],
+    files: ['**/*.vue', 'src/main.ts', 'src/*/main.ts', 'src/*/rendering.test.ts'],
     rules: {
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-assignment': 'off',

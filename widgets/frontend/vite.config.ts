@@ -15,7 +15,14 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     // The table's chunk is loaded on its own, after the first paint.
     chunkSizeWarningLimit: 800,
-    rolldownOptions: { input: 'src/main.ts' },
+    // One program a page: the dashboard, and those of the administration.
+    rolldownOptions: {
+      input: {
+        main: 'src/main.ts',
+        system: 'src/system/main.ts',
+        editor: 'src/editor/main.ts',
+      },
+    },
   },
   test: {
     include: ['src/**/*.test.ts'],

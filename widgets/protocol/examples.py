@@ -5,6 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
+from control.system.example import EXAMPLE as SYSTEM
+from control.system.example import parts_of
 from processors.bars import NamedBar
 from processors.fields import FIELDS
 from processors.fields.row import NOT_ON_BOARDS, BoardRow, ChangedRow, Row
@@ -113,6 +115,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     Value: Value("V", "I:NDX", 15_000.5, _AT),
     Imbalance: Imbalance("NOI", "ZZAB", _AT, 930, "O", 4_023, 10, 480, 40_000, 4.03),
     dict[str, list[BoardRow]]: {"top_gainers": [_BOARD_ROW]},
+    **{type(part): part for part in parts_of(SYSTEM)},
     RawEvent: {"ev": "XT", "pair": "BTC-USD", "p": 61_023.5, "s": 0.02, "t": _AT, "x": 1},
 }
 

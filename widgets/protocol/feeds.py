@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, NotRequired, TypedDict
 
+from control.system.state import SystemState
 from processors.bars import NamedBar
 from processors.fields.row import BoardRow, ChangedRow, Row
 from processors.merging.raw import Article
@@ -122,6 +123,15 @@ FEEDS: Final = (
         "Market clock, session and how the feed does, each second.",
         Status,
         Status,
+    ),
+    Feed(
+        "SystemState",
+        "status:components",
+        "status:components",
+        "status:components",
+        "How every component of the system does and what is wrong, each second, for operators.",
+        SystemState,
+        SystemState,
     ),
     _of_stocks("agg", Agg, "Second and minute bars as the vendor sends them."),
     _of_stocks("trades", Trade, "Prints."),

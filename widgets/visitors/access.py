@@ -16,11 +16,15 @@ from django.utils import timezone
 from control.feed_patterns import allows
 from control.models import ApiToken, FeedGrant
 from control.models.rights import listed
+from control.models.tokens import Scope
+from control.second_factors import by_single_sign_on, owing_second_factor
 
 LOGIN_ENDED: Final = "the login has ended"
 REVOKED: Final = "the token was revoked"
 EXPIRED: Final = "the token has expired"
+NOT_FOR_READING: Final = "the token was not made for reading"
 SWITCHED_OFF: Final = "the user was switched off"
+NO_SECOND_FACTOR: Final = "staff need a second factor"
 
 _SESSION_KEY: Final = re.compile(r"[A-Za-z0-9]{1,40}")
 # Databases take so many parameters in one query at least.
@@ -85,12 +89,21 @@ class _User(NamedTuple):
     password: str
 
 
+class _Login(NamedTuple):
+    """What a session says of its login: whose it is, the hash of his password, and the way he came."""
+
+    user_id: int
+    hash: str
+    by_single_sign_on: bool
+
+
 class _Held(NamedTuple):
     """A login or token that stands as far as its own row says."""
 
     user_id: int
     expires_at: float | None
     login_hash: str | None = None
+    by_single_sign_on: bool = False
 
 
 def _grants_of(credentials: list[Credential]) -> dict[Credential, Grant | str]:
@@ -103,10 +116,13 @@ def _grants_of(credentials: list[Credential]) -> dict[Credential, Grant | str]:
     needed = rows.values_list("pk", "username", "is_active", "is_staff", "password")
     users = {row[0]: _User(*row) for row in needed}
     patterns = FeedGrant.objects.patterns_of(users)
+    owing = owing_second_factor(user.pk for user in users.values() if user.is_staff)
     found: dict[Credential, Grant | str] = {}
     for credential in credentials:
         missing = REVOKED if credential.token_digest is not None else LOGIN_ENDED
         one = held.get(credential, missing)
+        if isinstance(one, _Held) and one.login_hash is not None and not one.by_single_sign_on and one.user_id in owing:
+            one = NO_SECOND_FACTOR
         found[credential] = _grant(credential, one, users, patterns, missing) if isinstance(one, _Held) else one
     return found
 
@@ -138,7 +154,9 @@ def _logins(session_keys: list[str]) -> dict[Credential, _Held | str]:
     for key, data, expires_at in rows.values_list("session_key", "session_data", "expire_date"):
         login = _login_in(data) if expires_at > now else None
         held[Credential(session_key=key)] = (
-            _Held(login[0], expires_at.timestamp(), login[1]) if login is not None else LOGIN_ENDED
+            _Held(login.user_id, expires_at.timestamp(), login.hash, login.by_single_sign_on)
+            if login is not None
+            else LOGIN_ENDED
         )
     return held
 
@@ -148,10 +166,14 @@ def _tokens(digests: list[str]) -> dict[Credential, _Held | str]:
     now = timezone.now()
     held: dict[Credential, _Held | str] = {}
     rows = ApiToken.objects.filter(digest__in=listed(digests)) if digests else ApiToken.objects.none()
-    for digest, user, revoked_at, expires_at in rows.values_list("digest", "user", "revoked_at", "expires_at"):
+    for digest, user, scopes, revoked_at, expires_at in rows.values_list(
+        "digest", "user", "scopes", "revoked_at", "expires_at"
+    ):
         credential = Credential(token_digest=digest)
         if revoked_at is not None:
             held[credential] = REVOKED
+        elif Scope.READ not in scopes:
+            held[credential] = NOT_FOR_READING
         elif expires_at is not None and expires_at <= now:
             held[credential] = EXPIRED
         else:
@@ -161,14 +183,16 @@ def _tokens(digests: list[str]) -> dict[Credential, _Held | str]:
 
 # Remembered, since the same sessions are looked at again and again, and reading one costs more than all else of it.
 @lru_cache(maxsize=20_000)
-def _login_in(session_data: str) -> tuple[int, str] | None:
-    """The user's number and the hash of his password that a session holds; None without a login."""
+def _login_in(session_data: str) -> _Login | None:
+    """What a session holds; None without a login."""
     content = SessionStore().decode(session_data)
     try:
         user_id, backend, login_hash = (content[key] for key in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY))
     except KeyError:
         return None
-    return (int(user_id), login_hash) if backend in settings.AUTHENTICATION_BACKENDS else None
+    if backend not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    return _Login(int(user_id), login_hash, by_single_sign_on(content))
 
 
 @lru_cache(maxsize=20_000)

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.http.request import split_domain_port, validate_host
+from django.http.request import HttpRequest, split_domain_port, validate_host
 
 
 def same_origin(scope: dict[str, Any]) -> bool:
@@ -44,6 +44,13 @@ def client_address(scope: dict[str, Any]) -> str:
     entries = ",".join(lines).split(",")
     forwarded = _spelt(entries[-proxies]) if len(entries) >= proxies else None
     return forwarded or _spelt(peer) or peer
+
+
+def request_address(request: HttpRequest) -> str:
+    """The client's IP address of a request; see `client_address`."""
+    # Under WSGI, as in a test, there is no scope.
+    scope: dict[str, Any] | None = getattr(request, "scope", None)
+    return client_address(scope) if scope is not None else str(request.META.get("REMOTE_ADDR", ""))
 
 
 def household(address: str) -> str:

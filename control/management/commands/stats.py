@@ -14,6 +14,8 @@ from processors.store import Store
 
 class Command(BaseCommand):
     help = "Show the accounts of every event by feed, the depths of buffer and queues, and the newest event's age."
+    # Not the pages' and the API's: loading these takes longer than all the rest of the start.
+    requires_system_checks = ["tapewatch"]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="one line of JSON")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import redis
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
@@ -21,6 +23,7 @@ from django.utils import timezone
 from control import roster, startup
 from control.feed_workers import FeedWorkers
 from control.supervisor import ProcessSpec, Supervisor
+from control.up_agent import UpAgent
 from project import env, frontend
 from project.embedded import EmbeddedValkey
 from project.processes import ServiceUnavailable
@@ -79,6 +82,8 @@ class Command(BaseCommand):
             with ExitStack() as stack:
                 prepared = self._prepare(stack, options)
                 asyncio.run(self._run(prepared))
+            # Nobody waits in the terminal until all that was imported has been gone through once more.
+            gc.freeze()
         except (startup.CannotStart, ServiceUnavailable, frontend.BuildError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
@@ -128,9 +133,13 @@ class Command(BaseCommand):
         return Prepared(wish, valkey, _banner(wish, page, name, password), f"{page}healthz")
 
     async def _run(self, prepared: Prepared) -> None:
-        async with Supervisor(self.stdout) as supervisor:
+        async with Supervisor(self.stdout, changed=lambda: agent.report_now()) as supervisor:
+            crew = FeedWorkers(supervisor, prepared.wish)
+            up = UpAgent(supervisor, crew, asyncio.get_running_loop())
+            agent = up.agent
             stopped = asyncio.create_task(supervisor.stop_requested())
-            running = asyncio.create_task(self._bring_up(supervisor, prepared))
+            running = asyncio.create_task(self._bring_up(supervisor, crew, prepared))
+            agent.start()
             await asyncio.wait((stopped, running), return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 # An error while coming up ends it all; otherwise it runs until somebody stops it.
@@ -140,9 +149,14 @@ class Command(BaseCommand):
             with suppress(asyncio.CancelledError):
                 await running
             supervisor.say("up", "stopping")
+            # While there is still a cache to say goodbye to.
+            await asyncio.to_thread(agent.stop)
+        if prepared.valkey is None:
+            with suppress(redis.RedisError):
+                await asyncio.to_thread(up.forget_the_dead)
         self.stdout.write("Everything has stopped.")
 
-    async def _bring_up(self, supervisor: Supervisor, prepared: Prepared) -> None:
+    async def _bring_up(self, supervisor: Supervisor, crew: FeedWorkers, prepared: Prepared) -> None:
         if prepared.valkey is not None:
             valkey = prepared.valkey
             supervisor.start([ProcessSpec("valkey", valkey.command(), valkey.environment, stops_last=True)])
@@ -160,7 +174,7 @@ class Command(BaseCommand):
             supervisor.say("up", line)
         await asyncio.sleep(_REST_AFTER_SECONDS)
         supervisor.start(roster.rest(replace(wish, workers=1)))
-        await FeedWorkers(supervisor, wish).keep()
+        await crew.keep()
 
 
 async def _within(seconds: float, condition: Callable[[], bool], every: float) -> bool:

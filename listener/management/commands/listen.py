@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from listener.agent import listener_agent
 from listener.service import Listener
 from project.celery import app
 from project.env import names_a_feed
@@ -16,6 +17,8 @@ from project.env import names_a_feed
 
 class Command(BaseCommand):
     help = "Read Massive's stream (the simulator's when there is no key) and send its events to the queues."
+    # Not the pages' and the API's: loading these takes longer than all the rest of the start.
+    requires_system_checks = ["tapewatch"]
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -46,7 +49,8 @@ class Command(BaseCommand):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel)
-        try:
-            await task
-        except asyncio.CancelledError:
-            self.stdout.write("listener stopped")
+        with listener_agent(listener, loop):
+            try:
+                await task
+            except asyncio.CancelledError:
+                self.stdout.write("listener stopped")

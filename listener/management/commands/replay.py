@@ -1,7 +1,7 @@
 """`manage.py replay FILE`: a server that speaks Massive's protocols over a recording."""
 
 import asyncio
-from os import EX_CONFIG
+from os import EX_CONFIG, EX_TEMPFAIL
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ from listener.recording import RecordingError
 from listener.simulator.options import BadOption, number, whole_number
 from listener.simulator.recorded import RecordedMarket
 from listener.simulator.serving import CannotListen, serve, served_key
+from processors.components.agent import Agent
 
 
 class Command(BaseCommand):
     help = "Serve a recording over Massive's WebSocket and REST protocols."
+    # Not the pages' and the API's: loading these takes longer than all the rest of the start.
+    requires_system_checks = ["tapewatch"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="the recording: NDJSON, plain, .gz or .zst")
@@ -41,7 +44,14 @@ class Command(BaseCommand):
                 pace = f"speed {speed:g}" if speed else "as fast as the client reads"
                 say(f"replay listening on {address}, {path.name}, {pace}")
 
-            asyncio.run(serve(market, served_key(options["api_key"]), options["host"], port, announce, stay=not once))
+            shown = {"kind": "recording", "file": path.name, "speed": speed}
+            with Agent("replay", "source", lambda: shown) as agent:
+                asyncio.run(
+                    serve(market, served_key(options["api_key"]), options["host"], port, announce, stay=not once)
+                )
+            if agent.restart_asked:
+                # Any other good end says that there is nothing more to play.
+                raise SystemExit(EX_TEMPFAIL)
         except BadOption as error:
             raise CommandError(str(error), returncode=EX_CONFIG) from None
         except RecordingError as error:

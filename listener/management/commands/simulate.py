@@ -12,10 +12,13 @@ from listener.simulator.options import BadOption, number, starting_instant, whol
 from listener.simulator.serving import CannotListen, serve, served_key
 from listener.simulator.trading_days import new_york_time
 from listener.simulator.universe import MAX_SYMBOLS
+from processors.components.agent import Agent
 
 
 class Command(BaseCommand):
     help = "Serve a simulated market over Massive's WebSocket and REST protocols."
+    # Not the pages' and the API's: loading these takes longer than all the rest of the start.
+    requires_system_checks = ["tapewatch"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
@@ -38,6 +41,7 @@ class Command(BaseCommand):
         except BadOption as error:
             raise CommandError(str(error), returncode=EX_CONFIG) from None
         market = SimulatedMarket(seed, symbols, start, rate, speed)
+        shown = {"kind": "simulator", "seed": seed, "symbols": symbols, "rate": rate, "speed": speed}
 
         def announce(address: str) -> None:
             clock = new_york_time(start).strftime("%Y-%m-%d %H:%M New York")
@@ -47,6 +51,7 @@ class Command(BaseCommand):
             self.stdout.flush()
 
         try:
-            asyncio.run(serve(market, served_key(options["api_key"]), options["host"], port, announce))
+            with Agent("simulate", "source", lambda: shown):
+                asyncio.run(serve(market, served_key(options["api_key"]), options["host"], port, announce))
         except CannotListen as error:
             raise CommandError(str(error)) from None

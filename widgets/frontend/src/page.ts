@@ -27,7 +27,7 @@ export interface Page {
   readonly login_url: string
   readonly logout_url: string
   readonly admin_url: string | null
-  readonly password_url?: string | null
+  readonly account_url?: string | null
   readonly user: string
   readonly version: string
   readonly boards: readonly Board[]
@@ -48,7 +48,7 @@ export function readPage(source: Document): Page {
 }
 
 /** The WebSocket address of the page. */
-export function socketUrl(page: Page, place: { protocol: string; host: string }): string {
+export function socketUrl(page: Pick<Page, 'wds_url'>, place: { protocol: string; host: string }): string {
   if (page.wds_url !== '') return page.wds_url
   return `${place.protocol === 'https:' ? 'wss' : 'ws'}://${place.host}/ws`
 }

@@ -63,6 +63,8 @@ export function createBoardGrid(element: HTMLElement, name: string, columnDefs: 
     suppressNoRowsOverlay: true,
     suppressColumnVirtualisation: true,
     tooltipShowDelay: 400,
+    // Without it the page's content security policy lets no styles be made in the browser.
+    styleNonce: document.getElementById('app')?.dataset.styleNonce ?? '',
   })
   api.setGridAriaProperty('label', name)
   return api
