@@ -57,7 +57,7 @@ class Part:
         """What it has printed so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
-    def wait_for(self, text: str, seconds: float = 20.0) -> None:
+    def wait_for(self, text: str, seconds: float = 60.0) -> None:
         """Return when it has printed `text`; fail with what it did print when it ends without, or takes too long."""
         deadline = time.monotonic() + seconds
         while text not in self.output:

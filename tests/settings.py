@@ -12,8 +12,9 @@ from pathlib import Path
 
 _FEED = ("MASSIVE_", "POLYGON_", "LISTENER_", "RECORDINGS_", "MESSAGE_", "BATCH_")
 _SERVERS = ("CELERY_", "REDIS_", "DATABASE_", "EMAIL_URL", "DEFAULT_FROM_")
-_WEB = ("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_", "WDS_", "TRUSTED_", "HTTPS", "LOG_", "TAPEWATCH_")
-for _name in [name for name in os.environ if name.startswith((*_FEED, *_SERVERS, *_WEB))]:
+_WEB = ("SECRET_KEY", "DEBUG", "ALLOWED_HOSTS", "CSRF_", "WDS_", "TRUSTED_", "HTTPS", "HSTS_", "LOG_", "TAPEWATCH_")
+_PEOPLE = ("OIDC_", "REQUIRE_MFA")
+for _name in [name for name in os.environ if name.startswith((*_FEED, *_SERVERS, *_WEB, *_PEOPLE))]:
     del os.environ[_name]
 
 _RUN_DIR = Path(tempfile.mkdtemp(prefix="tapewatch-"))

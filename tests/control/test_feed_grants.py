@@ -131,6 +131,7 @@ def test_the_migration_keeps_those_reading_who_are_there_and_can_be_taken_back()
     User.objects.create_user("trader")
     User.objects.create_user("staff", is_staff=True)
     User.objects.create_user("gone", is_active=False)
+    import_module("control.migrations.0011_roles").remove(apps, None)
     migration.remove(apps, None)
     assert [group.name for group in Group.objects.all()] == ["desk"]
     FeedGrant.objects.all().delete()
@@ -171,9 +172,9 @@ def test_the_api_tells_what_the_sockets_would(valkey: EmbeddedValkey) -> None:
         "/backtests": 422,
         "/backtests/1": 404,
     }
-    viewer = User.objects.create_user("viewer")
-    viewer.groups.add(Group.objects.get(name="viewer"))
-    for reader in (viewer, new_user("single"), User.objects.create_superuser("boss")):
+    trader = User.objects.create_user("trader")
+    trader.groups.add(Group.objects.get(name="trader"))
+    for reader in (trader, new_user("single"), User.objects.create_superuser("boss")):
         assert _statuses(Api(reader)) == allowed
     operator = User.objects.create_user("operator", is_staff=True)
     operator.groups.add(Group.objects.get(name="operator"))
@@ -223,7 +224,7 @@ def boss(db: None, valkey: EmbeddedValkey) -> Client:
 def test_a_user_is_made_with_a_group_or_with_a_warning(boss: Client) -> None:
     page = boss.get("/admin/auth/user/add/").content.decode()
     assert "A new user reads no market data" in page
-    assert "viewer: the market" in page
+    assert "viewer: reads the market" in page
     form = {"usable_password": "false", "password1": "", "password2": ""}
     viewer = Group.objects.get(name="viewer")
     warning = "may read no market data: choose the group viewer"

@@ -201,3 +201,59 @@ async def test_however_the_supervisor_ends_nothing_is_left_within_five_seconds(n
     await until(lambda: not any(map(alive, pids)))
     assert time.monotonic() - begun < 5
     assert code == (-signal.SIGKILL if number is signal.SIGKILL else 0)
+
+
+async def test_how_each_process_does_is_told_at_every_change() -> None:
+    told: list[str] = []
+
+    def look() -> None:
+        told.append(" ".join(state.state for state in supervisor.states().values()))
+
+    async with Supervisor(io.StringIO(), patience=BRISK, changed=look) as supervisor:
+        supervisor.start([shell("web", "exec sleep 30"), shell("replay", "exit 0", ends=True)])
+        await until(lambda: told[-1:] == ["running down"])
+        pid = supervisor.running()["web"]
+        assert supervisor.states()["web"].pid == pid
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: supervisor.states()["web"].state == "waiting")
+        waiting = supervisor.states()["web"]
+        assert (waiting.pid, waiting.last_ending) == (None, "was ended by SIGKILL")
+        assert waiting.next_start_at is not None
+        assert 0 <= waiting.next_start_at - waiting.since <= 1_000 * BRISK.first_pause + 5
+        await until(lambda: supervisor.states()["web"].state == "running")
+        assert supervisor.states()["web"].restarts == 1
+        assert supervisor.states()["replay"].last_ending == "finished"
+    assert "waiting down" in told
+    assert supervisor.states() == {}
+
+
+async def test_one_process_is_restarted_at_once_and_the_others_never_notice() -> None:
+    output = io.StringIO()
+    async with Supervisor(output, patience=Patience(first_pause=60.0)) as supervisor:
+        goodbye = "trap 'echo goodbye; exit' TERM; echo up; while :; do sleep 0.02; done"
+        supervisor.start([shell("feed1", goodbye), shell("feed2", goodbye)])
+        await until(lambda: output.getvalue().count("up") == 2)
+        first, other = supervisor.running()["feed1"], supervisor.running()["feed2"]
+        pid = await supervisor.restart("feed1", 5.0)
+        assert supervisor.running() == {"feed1": pid, "feed2": other}
+        assert pid != first
+        assert output.getvalue().count("goodbye") == 1
+        # One that would wait for a minute is started at once, too.
+        os.kill(other, signal.SIGKILL)
+        await until(lambda: supervisor.states()["feed2"].state == "waiting")
+        assert await supervisor.restart("feed2", 5.0) == supervisor.running()["feed2"]
+        with pytest.raises(KeyError):
+            await supervisor.restart("feed3", 5.0)
+
+
+async def test_one_that_is_down_or_stubborn_is_restarted_too() -> None:
+    output = io.StringIO()
+    async with Supervisor(output, patience=BRISK) as supervisor:
+        stubborn = "trap '' TERM; echo up; while :; do sleep 0.02; done"
+        supervisor.start([shell("listener", "echo once; exit 78"), shell("feed1", stubborn)])
+        await until(lambda: supervisor.states()["listener"].state == "down" and "up" in output.getvalue())
+        await supervisor.restart("listener", 1.0)
+        await until(lambda: output.getvalue().count("once") == 2)
+        first = supervisor.running()["feed1"]
+        assert await supervisor.restart("feed1", 0.2) == supervisor.running()["feed1"] != first
+        assert not alive(first)

@@ -98,7 +98,7 @@ def test_the_dashboard_tells_the_page_all_that_it_expects(browser: Client, trade
     assert board_keys is not None
     assert page["boards"][0].keys() == set(re.findall(r"readonly (\w+)\??:", board_keys[1]))
     assert page["fields"].keys() == {field.name for field in FIELDS}
-    for address in ("login_url", "logout_url", "token_url", "password_url"):
+    for address in ("login_url", "logout_url", "token_url", "account_url"):
         assert browser.get(page[address]).status_code in {200, 302, 405}
 
 
@@ -327,11 +327,21 @@ def test_behind_tls_everything_is_for_tls_alone(tmp_path: Path) -> None:
         "HTTPS": "1",
         "ALLOWED_HOSTS": "scanner.example.com",
         "CSRF_TRUSTED_ORIGINS": "https://scanner.example.com",
+        "WDS_URL": "wss://sockets.example.com/ws",
+        "OIDC_ISSUER": "https://login.example.com/realms/desk",
+        "OIDC_CLIENT_ID": "tapewatch",
+        "OIDC_CLIENT_SECRET": "the-clients-secret",
     }
     done = services.manage("check", "--deploy", "--fail-level", "WARNING", env=services.environment(tmp_path, **secure))
     assert (done.returncode, done.stderr) == (0, "")
     assert "no issues" in done.stdout
     names = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS", "DEBUG")
-    code = f"from django.conf import settings; print([getattr(settings, name) for name in {names}])"
+    policy = "settings.CONTENT_SECURITY_POLICY['DIRECTIVES']"
+    code = (
+        f"from django.conf import settings; print([getattr(settings, name) for name in {names}], "
+        f"{policy}['connect-src'][1:], {policy}['form-action'][1:], {policy}['upgrade-insecure-requests'])"
+    )
     done = services.manage("shell", "--no-imports", "-c", code, env=services.environment(tmp_path, **secure))
-    assert done.stdout.strip() == "[True, True, True, 31536000, False]"
+    assert done.stdout.strip() == (
+        "[True, True, True, 31536000, False] ['wss://sockets.example.com'] ['https://login.example.com'] True"
+    )

@@ -1,8 +1,10 @@
 """The system's parts as processes over a private broker and cache, for tests that follow events through all of them."""
 
 import json
+import shutil
 import socket
-from contextlib import ExitStack
+import sqlite3
+from contextlib import ExitStack, closing
 from pathlib import Path
 from time import time
 from typing import Any
@@ -19,11 +21,19 @@ from tests.services import Part, environment, manage, python, wait_until
 
 
 class Pipeline:
-    """A feed's recording on its way into a private cache, with each part a process of its own."""
+    """A feed's recording on its way into a private cache, with each part a process of its own.
+
+    Attributes:
+        parts: The processes, by the names that they were started under.
+    """
+
+    # The migrated database that others are copies of.
+    _migrated = settings.RUN_DIR / "migrated.sqlite3"
 
     def __init__(self, stack: ExitStack, folder: Path, valkey: EmbeddedValkey, broker: str | None) -> None:
         self._stack, self._folder = stack, folder
-        self._parts: list[Part] = []
+        self._database = folder / "tapewatch.sqlite3"
+        self.parts: dict[str, Part] = {}
         self.port = free_port()
         variables = {"REDIS_URL": valkey.url, "MASSIVE_FEED": f"127.0.0.1:{self.port}", "MASSIVE_SECURE": "0"}
         if broker is not None:
@@ -32,15 +42,16 @@ class Pipeline:
         self.store = Store(redis.Redis.from_url(valkey.url))
         self._ttl_ms = settings.MESSAGE_TTL_MS
 
-    def start(self, name: str, *arguments: str) -> Part:
-        """Start a process of the project."""
-        part = self._stack.enter_context(python(*arguments, env=self.env, log=self._folder / f"{name}.log"))
-        self._parts.append(part)
+    def start(self, name: str, *arguments: str, **variables: str) -> Part:
+        """Start a process of the project; `variables` are of its environment alone."""
+        log = self._folder / f"{name}.log"
+        part = self._stack.enter_context(python(*arguments, env=self.env | variables, log=log))
+        self.parts[name] = part
         return part
 
     def stop(self) -> None:
         """Tell every part to end, all at once: each takes seconds."""
-        for part in self._parts:
+        for part in self.parts.values():
             if part.process.poll() is None:
                 part.process.terminate()
 
@@ -73,11 +84,11 @@ class Pipeline:
         self.start("beat", *("-m", "celery", "-A", "project", "beat", "--scheduler", "celery.beat.Scheduler"))
         return worker
 
-    def web(self) -> int:
+    def web(self, **variables: str) -> int:
         """Start the web server; its port, when it answers."""
         port = free_port()
-        self.start("web", "-m", "project.server", "--port", str(port))
-        wait_until(lambda: answers(port), 20, "the web server's first answer")
+        self.start("web", "-m", "project.server", "--port", str(port), **variables)
+        wait_until(lambda: answers(port), 60, "the web server's first answer")
         return port
 
     def bench_feed(self, rate: int, seconds: int) -> Part:
@@ -90,6 +101,15 @@ class Pipeline:
         part.wait_for('"listening"', 30)
         self.env["MASSIVE_FEED"] = str(json.loads(part.output.splitlines()[0])["address"])
         return part
+
+    def migrate(self) -> None:
+        """Make the database: a copy of one that is made once, which takes as long as a start of the system."""
+        if not Pipeline._migrated.exists():
+            self.manage("migrate", "-v", "0")
+            with closing(sqlite3.connect(self._database)) as database:
+                database.execute("VACUUM INTO ?", (str(Pipeline._migrated),))
+            return
+        shutil.copy(Pipeline._migrated, self._database)
 
     def manage(self, command: str, *arguments: str) -> str:
         """Run a management command to its end; what it printed."""

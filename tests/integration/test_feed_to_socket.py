@@ -16,6 +16,15 @@ from tests.integration.pipeline import Pipeline
 _DAY = trading_day(date(2026, 11, 20))
 
 
+# One start of a process for all of it.
+_VIEWER = """
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+Group.objects.get(name="viewer").user_set.add(User.objects.create_user("ann"))
+call_command("issue_token", "ann", days=1)
+"""
+
+
 def _recording(path: Path) -> None:
     """Three symbols with known closes of the day before, and a bar each just after the open."""
     assert _DAY is not None
@@ -51,16 +60,16 @@ def _recording(path: Path) -> None:
 def test_a_client_of_the_old_protocol_sees_the_three_boards(pipeline: Pipeline, tmp_path: Path) -> None:
     recording = tmp_path / "open.ndjson.zst"
     _recording(recording)
-    pipeline.manage("migrate", "-v", "0")
-    viewer = "Group.objects.get(name='viewer').user_set.add(User.objects.create_user('ann'))"
-    pipeline.manage("shell", "-c", f"from django.contrib.auth.models import Group, User; {viewer}")
-    token = pipeline.manage("issue_token", "ann", "--days", "1")
+    pipeline.migrate()
+    token = pipeline.manage("shell", "-v", "0", "-c", _VIEWER)
     pipeline.start("replay", "manage.py", "replay", str(recording), "--port", str(pipeline.port)).wait_for("listening")
     pipeline.start(
         "jobs", "-m", "celery", "-A", "project", "worker", "--pool", "solo", "-Q", "jobs", "-n", f"jobs-{pipeline.port}"
     )
-    pipeline.worker(1)
+    worker = pipeline.worker(1)
     pipeline.engine()
+    # Its one frame lives for five seconds.
+    worker.wait_for(" ready.")
     pipeline.start("listen", "manage.py", "listen")
 
     expected = {

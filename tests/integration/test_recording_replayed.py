@@ -154,7 +154,7 @@ async def test_a_recording_replayed_gives_the_same_table_and_the_same_boards_at_
 ) -> None:
     made_in = tmp_path / "made"
     _write(tmp_path / "market.ndjson")
-    pipeline.manage("migrate", "-v", "0")
+    pipeline.migrate()
     jobs = pipeline.start(
         "jobs", "-m", "celery", "-A", "project", "worker", "--pool", "solo", "-Q", "jobs", "-n", f"jobs-{pipeline.port}"
     )

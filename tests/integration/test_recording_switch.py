@@ -48,11 +48,11 @@ def test_recording_follows_its_switch_and_the_feed_goes_on_whatever_becomes_of_i
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
     folder = tmp_path / "recordings"
-    pipeline.manage("migrate", "-v", "0")
+    pipeline.migrate()
     words = ("--port", str(pipeline.port), "--symbols", "200", "--rate", "5000", "--start", "2026-11-20 10:30")
     pipeline.start("simulate", "manage.py", "simulate", *words).wait_for("listening")
     listener = pipeline.start("listen", "manage.py", "listen")
-    wait_until(lambda: _report(pipeline)["state"] == "live", 10, "the feed")
+    wait_until(lambda: _report(pipeline)["state"] == "live", 60, "the feed")
     assert _report(pipeline)["recording"] is None
     assert not folder.exists()
 

@@ -30,6 +30,9 @@ def test_a_batch_arrives_with_its_headers_and_expires(rabbitmq: str, store: Stor
     assert [bytes(event) for event in batch.events] == events
     assert batch.source == SOURCE
     assert message.headers["task"] == "processors.tasks.process_quotes"
+    # The first of a feed is followed on its way.
+    assert message.headers.pop(queues.HEADER_PUBLISHED) / 1_000 >= batch.received_at
+    assert message.headers.pop(queues.HEADER_MEASURED) is True
     assert {name: value for name, value in message.headers.items() if name.startswith("tw_")} == {
         queues.HEADER_EVENTS: 3,
         queues.HEADER_SOURCE: SOURCE,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from project.checks import check_feed
+from project.checks import check_feed, check_single_sign_on
 from tests import services
 
 
@@ -122,3 +122,14 @@ def test_every_command_refuses_to_start_with_it(tmp_path: Path, command: str) ->
     assert done.returncode != 0
     assert "BATCH_MAX_EVENTS: 'lots' cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_single_sign_on_has_to_be_whole_and_safe(settings: Settings) -> None:
+    assert check_single_sign_on(None) == []
+    settings.OIDC_ISSUER = "http://login.example.com"
+    assert [message.id for message in check_single_sign_on(None)] == ["tapewatch.E004", "tapewatch.W004"]
+    settings.OIDC_CLIENT_ID, settings.OIDC_CLIENT_SECRET = "tapewatch", "the-clients-secret"
+    assert [message.id for message in check_single_sign_on(None)] == ["tapewatch.W004"]
+    for safe in ("https://login.example.com", "http://127.0.0.1:8080"):
+        settings.OIDC_ISSUER = safe
+        assert check_single_sign_on(None) == []

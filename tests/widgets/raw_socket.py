@@ -57,7 +57,7 @@ class RawSocket:
             f"GET /ws{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
-        self._heard = b""
+        self._heard, self._read = b"", 0
         while b"\r\n\r\n" not in self._heard:
             assert self._more(), "no answer to the handshake"
         head, _, self._heard = self._heard.partition(b"\r\n\r\n")
@@ -74,15 +74,15 @@ class RawSocket:
             TimeoutError: There is none for ten seconds.
         """
         while True:
-            if len(self._heard) >= 2:
-                size, start = self._heard[1], 2
+            heard, begin = self._heard, self._read
+            if len(heard) >= begin + 2:
+                size, start = heard[begin + 1], begin + 2
                 if size > 125:
-                    start = 4 if size == 126 else 10
-                    size = int.from_bytes(self._heard[2:start], "big") if len(self._heard) >= start else 1 << 62
-                if len(self._heard) >= start + size:
-                    found = Frame(self._heard[0] & 15, self._heard[start : start + size])
-                    self._heard = self._heard[start + size :]
-                    return found
+                    start = begin + (4 if size == 126 else 10)
+                    size = int.from_bytes(heard[begin + 2 : start], "big") if len(heard) >= start else 1 << 62
+                if len(heard) >= start + size:
+                    self._read = start + size
+                    return Frame(heard[begin] & 15, heard[start : start + size])
             if not self._more():
                 return None
 
@@ -91,7 +91,7 @@ class RawSocket:
             data = self._socket.recv(262_144)
         except ConnectionError:
             return False
-        self._heard += data
+        self._heard, self._read = self._heard[self._read :] + data, 0
         return bool(data)
 
     def close(self) -> None:

@@ -161,6 +161,7 @@ _LIVELY = {
     "Bar": "bars:1s:ABC",
     "Article": "news:latest",
     "Status": "status",
+    "SystemState": "status:components",
     "Agg": "stocks:agg:ABC",
     "Trade": "stocks:trades:ABC",
     "Quote": "stocks:quotes:ABC",

@@ -149,7 +149,7 @@ def test_a_message_reaches_clients_on_every_process_and_a_private_one_its_owner_
 
 
 def test_a_users_sockets_are_counted_and_seen_over_all_processes(pair: Pair) -> None:
-    token = ApiToken.issue(User.objects.create_superuser("chief"))[1]
+    token = ApiToken.issue(User.objects.create_superuser("chief"), scopes=["read", "operate"])[1]
 
     def seen(query: str = "") -> Any:
         request = urllib.request.Request(
