@@ -13,7 +13,6 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from control.models import ApiToken
@@ -21,6 +20,7 @@ from control.models.tokens import Scope
 from control.system.metrics import exposition
 from control.system.state import read_state
 from processors.store import connect, default_store
+from project.broker import asking_connection
 
 _VIEW_SYSTEM: Final = "control.view_system"
 _METRICS_SCOPES: Final = frozenset({Scope.METRICS, Scope.OPERATE})
@@ -93,7 +93,9 @@ def _unauthorised(text: str) -> HttpResponse:
 
 def _database() -> str:
     try:
-        connection.ensure_connection()
+        # One that is kept may have been cut off meanwhile.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
     except DatabaseError:
         return "unreachable"
     return "ok"
@@ -134,7 +136,7 @@ class _Broker:
     def _answers(self) -> bool:
         try:
             if self._kept is None:
-                self._kept = Connection(self._url, connect_timeout=2)
+                self._kept = asking_connection(self._url)
                 self._kept.ensure_connection(max_retries=1, interval_start=0, timeout=2)
             channel = self._kept.channel()
             if self._kept.transport.driver_type == "redis":

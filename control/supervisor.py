@@ -65,6 +65,9 @@ class Supervisor:
         Raises:
             ValueError: a process of that name is kept already.
         """
+        if self._stopping.is_set():
+            # Nobody would end it any more.
+            return
         for spec in specs:
             if spec.name in self._parts:
                 raise ValueError(f"a process named {spec.name} is kept already")

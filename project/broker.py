@@ -12,6 +12,19 @@ from project import queues
 
 log = logging.getLogger(__name__)
 
+_ANSWER_S = 2
+
+
+def asking_connection(url: str) -> Connection:
+    """A connection for whoever asks a broker something and waits no longer than two seconds for any of its answers.
+
+    One whose host was cut off never fails by itself.
+    """
+    waits = (
+        ("socket_timeout", "socket_connect_timeout") if url.startswith("redis") else ("read_timeout", "write_timeout")
+    )
+    return Connection(url, connect_timeout=_ANSWER_S, transport_options=dict.fromkeys(waits, _ANSWER_S))
+
 
 class PromptConnection(Connection):
     """A connection that asks every second for a broker that is away.

@@ -147,6 +147,8 @@ def _agent(server: BrakedServer) -> Agent:
         if not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_DRAIN_S:
             raise CannotDo(f"seconds should be a number from 0 to {LONGEST_DRAIN_S}.")
         before = figures()
+        if server.draining:
+            raise CannotDo("It sends its clients away already, and ends when they are gone.")
         asyncio.run_coroutine_threadsafe(server.drain(seconds), twisted_loop)
         after = {**before, "draining": True}
         return Said(f"It sends {before['sockets']} sockets away within {seconds:g} s, and ends.", before, after)

@@ -1,6 +1,7 @@
 """How components are asked, and how their answers are put into words."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from control.operations.operation import Asked, CannotBeDone, Choice, Outcome, done, failed, unanswered
@@ -54,7 +55,7 @@ def ask(asked: Asked[Any], to: str, what: str, **arguments: Any) -> Outcome:
     return outcome_of(answers, there)
 
 
-def outcome_of(answers: Sequence[Answer], there: Iterable[Component]) -> Outcome:
+def outcome_of(answers: Sequence[Answer], there: Sequence[Component]) -> Outcome:
     """What came of an instruction.
 
     Args:
@@ -62,13 +63,15 @@ def outcome_of(answers: Sequence[Answer], there: Iterable[Component]) -> Outcome
         there: Who should have answered.
     """
     heard = {(answer.host, answer.pid) for answer in answers}
-    missing = sorted({one.name for one in there if (one.host, one.pid) not in heard})
+    silent = [one for one in there if (one.host, one.pid) not in heard]
+    namesakes = Counter(one.name for one in there)
+    missing = sorted(one.name if namesakes[one.name] == 1 else label_of(one) for one in silent)
     before = {_key(answer, answers): answer.before for answer in answers}
     after = {_key(answer, answers): answer.after for answer in answers}
     said = _said(answers)
     if missing or not answers:
-        silent = f"No answer within {ANSWER_S:g} s from {', '.join(missing) or 'anybody'}"
-        return unanswered(f"{said} {silent}: it may still happen.".strip(), before, after)
+        unheard = f"No answer within {ANSWER_S:g} s from {', '.join(missing) or 'anybody'}"
+        return unanswered(f"{said} {unheard}: it may still happen.".strip(), before, after)
     refused = not all(answer.ok for answer in answers)
     return (failed if refused else done)(said, before, after)
 

@@ -20,7 +20,7 @@ from control.operations.operation import (
     failed,
     unanswered,
 )
-from control.operations.settings import change, check, check_listens, listener_follows, listener_state
+from control.operations.settings import change, check, check_listens, listener_follows, listener_state, overtaken
 from control.selectors import feed_settings
 from processors.store import Store
 
@@ -29,6 +29,7 @@ _STOPPED: Final = "stopped"
 _UNDER_WAY: Final = frozenset({"connecting", "authenticating"})
 _OTHERS: Final = frozenset({"live", "waiting", "backing off", "refused"})
 _WAITS: Final = "The setting is saved, and the listener follows it when it is back."
+_OVERTAKEN: Final = "Somebody has changed the feed's settings again meanwhile, and the listener follows those."
 
 
 class Feed(Parameters):
@@ -65,6 +66,8 @@ def _switch(asked: Asked[Nothing], enabled: bool) -> Outcome:
     after = {"enabled": enabled, "state": now.get("state")}
     if not now:
         return unanswered(f"No listener reports any more. {_WAITS}", before, after)
+    if not follows and overtaken(now, row.revision):
+        return failed(f"{_OVERTAKEN} {_words(now)}", before, after)
     if not follows:
         return unanswered(f"The listener does not answer. It says: {_words(now)} {_WAITS}", before, after)
     return done(_words(now), before, after)
@@ -121,6 +124,8 @@ def _record(asked: Asked[Recording]) -> Outcome:
     _, row = change(record=on)
     follows, now = listener_follows(asked, row.revision, lambda state: (state.get("recording") is not None) is on)
     after = {"recording": _recording(now)}
+    if not follows and overtaken(now, row.revision):
+        return failed(f"{_OVERTAKEN} {_words(now)}", before, after)
     if not follows:
         return unanswered(f"The listener does not answer. {_WAITS}", before, after)
     problem = (now.get("recording") or {}).get("problem")

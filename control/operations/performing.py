@@ -69,7 +69,12 @@ def perform(
     entry.state, entry.result = outcome.state, outcome.said
     entry.before, entry.after = outcome.before, outcome.after
     entry.finished_at = timezone.now()
-    entry.save(update_fields=["state", "result", "before", "after", "finished_at"])
+    try:
+        entry.save(update_fields=["state", "result", "before", "after", "finished_at"])
+    except DatabaseError:
+        # What was done is done: whoever asked has to hear of it all the same.
+        log.exception("the outcome of entry %s cannot be written into the audit log, where it stays asked", entry.pk)
+        entry.result = f"{entry.result} The audit log could not take this outcome: there the entry stays asked.".strip()
     level = logging.INFO if outcome.state is AuditEntry.State.DONE else logging.WARNING
     log.log(level, "%s: %s %s: %s: %s", entry.username, name, entry.target, outcome.state, outcome.said)
     return entry

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import msgspec
 from django.conf import settings
-from kombu import Connection
 
 from processors import redis_broker
 from processors.store import Store
 from project import queues
+from project.broker import asking_connection
 
 _TERM: Final = "overflowed"
 _AT_ONCE: Final = 100
@@ -47,7 +47,7 @@ def purge(store: Store, queue: str, goes_on: Callable[[], bool]) -> Purged:
 
 def _purge_amqp(store: Store, queue: str, goes_on: Callable[[], bool]) -> Purged:
     messages = events = 0
-    with Connection(settings.CELERY_BROKER_URL, connect_timeout=2) as connection:
+    with asking_connection(settings.CELERY_BROKER_URL) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
         channel: Any = connection.channel()
         waiting = int(channel.queue_declare(queue, passive=True).message_count)

@@ -25,6 +25,8 @@ def _purge(asked: Asked[WhichQueue]) -> Outcome:
     found = purge(asked.store, queue, lambda: asked.left_s > 0)
     before = {"messages": found.waiting}
     after = {"messages": max(0, found.waiting - found.messages), "purged": found.messages, "events": found.events}
+    if not found.waiting:
+        return done(f"Nothing waited in {queue}.", before, after)
     events = f" with {found.events:,} events, counted as overflowed" if queue in queues.FEED_WORKER_QUEUES else ""
     words = f"{found.messages:,} of {found.waiting:,} messages of {queue} were given up{events}."
     if found.messages < found.waiting and not asked.left_s:

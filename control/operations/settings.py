@@ -68,7 +68,7 @@ def listener_follows(
     """
 
     def follows(state: dict[str, Any]) -> bool:
-        return bool(state) and int(state.get("settings_revision", -1)) >= revision and as_wanted(state)
+        return bool(state) and int(state.get("settings_revision") or -1) >= revision and as_wanted(state)
 
     answers = have_look(asked, "listener")
     # Where several are there, one of them leads, and alone writes what it says into the cache, twice a second.
@@ -76,6 +76,11 @@ def listener_follows(
         return True, answers[0].after
     followed = asked.wait(lambda: follows(listener_state(asked.store)))
     return followed, listener_state(asked.store)
+
+
+def overtaken(state: dict[str, Any], revision: int) -> bool:
+    """Whether the listener follows settings that somebody has saved after these."""
+    return int(state.get("settings_revision") or -1) > revision
 
 
 def listener_state(store: Store) -> dict[str, Any]:

@@ -22,9 +22,12 @@ class Drain(Parameters):
 
 def _drain(asked: Asked[Drain]) -> Outcome:
     process = asked.parameters.process
-    if not any(one.kind == _KIND for one in reporting(asked.store, process)):
+    meant = [one for one in reporting(asked.store, _KIND) if process in (one.name, one.address)]
+    if not meant:
         raise CannotBeDone(f"No web process called {process} reports.")
-    return ask(asked, process, "drain", seconds=asked.parameters.seconds)
+    if len(meant) > 1:
+        raise CannotBeDone(f"{len(meant)} web processes are called {process}: name one by its host:pid.")
+    return ask(asked, meant[0].address, "drain", seconds=asked.parameters.seconds)
 
 
 def _choices(store: Store) -> Choices:

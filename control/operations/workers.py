@@ -25,8 +25,9 @@ from processors.store import Store
 _PERMISSION: Final = "control.run_workers"
 KIND: Final = "feed worker"
 ALL: Final = "all"
-# One after the other: a worker is back within three seconds, and a stuck one does not keep the others waiting.
-_FOR_ONE_S: Final = 5.0
+# One after the other: a worker is back within three seconds, on a busy machine later, and one that is stuck does not
+# keep the others waiting. But where one has ended and none comes, the others go on working.
+_FOR_ONE_S: Final = 8.0
 _FOR_ALL_S: Final = 30.0
 
 
@@ -71,11 +72,15 @@ def _restart(asked: Asked[Which]) -> Outcome:
     name = asked.parameters.name
     workers = [one for one in reporting(asked.store, KIND if name == ALL else name) if one.kind == KIND]
     if not workers:
-        raise CannotBeDone(f"No feed worker called {name} reports.")
+        called = "" if name == ALL else f" called {name}"
+        raise CannotBeDone(f"No feed worker{called} reports; one that hangs is ended by restarting the part.")
     before: dict[str, str] = {}
     after: dict[str, str] = {}
     words: list[str] = []
-    for worker in workers:
+    for number, worker in enumerate(workers):
+        if not asked.left_s:
+            left = ", ".join(_name(one, workers) for one in workers[number:])
+            return unanswered(f"{' '.join(words)} Time is over: {left} were not asked; do it again.", before, after)
         outcome = ask(asked, worker.address, "restart")
         before[_name(worker, workers)] = worker.address
         if outcome.state != "done":
@@ -84,6 +89,10 @@ def _restart(asked: Asked[Which]) -> Outcome:
         if new is not None:
             after[_name(worker, workers)] = new.address
         words.append(outcome.said if new is not None else f"{outcome.said} Its successor has not reported yet.")
+        others = workers[number + 1 :]
+        if new is None and others and not reporting(asked.store, worker.address):
+            left = ", ".join(_name(one, workers) for one in others)
+            return unanswered(f"{' '.join(words)} The others ({left}) go on as they are: see first why.", before, after)
     return done(" ".join(words), before, after)
 
 

@@ -112,9 +112,9 @@ class Collector:
         """The last state, with what is wrong now, while the cache is away; only the one who gathers has it."""
         return self._without_cache
 
-    def _cache_is_away(self, error: Exception) -> None:
+    def _cache_is_away(self, error: Exception, waited_s: float) -> None:
         now = round(time() * 1_000)
-        self._away_since = self._away_since or now
+        self._away_since = self._away_since or now - round(waited_s * 1_000)
         if self._state is None:
             return
         away = SystemProblem(
@@ -155,7 +155,7 @@ class Collector:
                 if not self._quiet:
                     log.warning("cache unreachable, the system's state is not gathered: %s", error)
                 self._quiet = True
-                self._cache_is_away(error)
+                self._cache_is_away(error, monotonic() - began)
             except Exception:
                 if not self._quiet:
                     log.exception("the system's state cannot be gathered")
@@ -174,10 +174,11 @@ class Collector:
                 connect(socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=Retry(NoBackoff(), 0))
             )
         leads = self._store.hold_lease(SYSTEM_LEASE, self._token, _LEASE_MS)
-        self._cache_is_back()
         if leads != self._leads:
             self._leads = leads
             self._change_turns()
+        # Whoever gathers now tells of it.
+        self._cache_is_back()
         if not leads:
             return
         if monotonic() - self._gathered_at >= _GATHER_EVERY_S - 0.5 * _LOOK_EVERY_S or self._someone_is_missed():
@@ -212,7 +213,8 @@ class Collector:
 
     def _be_patient(self, ms: int) -> None:
         """Give everyone so much time to be there."""
-        self._fresh_at, self._patient_until = round(time() * 1_000), monotonic() + ms / 1_000
+        self._fresh_at = round(time() * 1_000)
+        self._patient_until = max(self._patient_until, monotonic() + ms / 1_000)
 
     def gather(self, store: Store) -> SystemState:
         """Gather and publish once.

@@ -51,6 +51,11 @@ def look(expected: list[Component], parts: dict[str, PartState] | None, since: i
         unwanted = parts is not None and one.said.host == _HERE and one.said.name not in parts | {"up": None}
         if one.state == "running" or unwanted or one.said.heard_at < since:
             continue
+        if one.said.host == _HERE and parts is not None and one.said.name in parts:
+            # `up` knows its successor, also when the clock was put back in between.
+            current = parts[one.said.name].pid
+            if any((new.said.host, new.said.pid) == (_HERE, current) for new in there):
+                continue
         if not _replaced(one.said, newcomers):
             there.append(one)
     return sorted(there, key=lambda one: (one.said.kind, len(one.said.name), one.said.name, one.said.pid))

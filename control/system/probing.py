@@ -12,13 +12,13 @@ import redis
 from amqp.exceptions import AMQPError
 from django.conf import settings
 from django.db import close_old_connections, connection
-from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from control.models import AuditEntry, FeedSettings
 from control.system.state import RunningOperation, ServiceState
 from processors.redis_broker import PREFIX, broker_client
 from project import queues
+from project.broker import asking_connection
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class Broker:
         found: dict[str, Depth | None] = {}
         try:
             if self._amqp is None:
-                self._amqp = Connection(settings.CELERY_BROKER_URL, connect_timeout=2)
+                self._amqp = asking_connection(settings.CELERY_BROKER_URL)
                 self._amqp.ensure_connection(max_retries=1, interval_start=0, timeout=2)
             channel = self._amqp.channel()
             for name in (*QUEUES, queues.DEAD_LETTERS):

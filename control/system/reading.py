@@ -43,7 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     answer_ms: float
 
 
-_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_report: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_reference: Final = msgspec.json.Decoder(ReferenceState).decode
 
 
@@ -67,12 +67,20 @@ def read_facts(store: Store) -> Facts:
         source=source,
         components=expected(store.redis),
         accounts=accounts(store, source.id if source else "", settings.MESSAGE_TTL_MS),
-        status=_decode(status) if status else {},
-        listener=_decode(listener) if listener else {},
-        crew=_decode(crew) if crew else {},
+        status=_decode(status),
+        listener=_decode(listener),
+        crew=_decode(crew),
         reference=_decode_reference(reference) if reference else None,
         web=processes(store.redis),
         latency=batch_latency(store.redis).stages,
         info=info,
         answer_ms=answer_ms,
     )
+
+
+def _decode(report: bytes | None) -> dict[str, Any]:
+    """A report's content; none where nothing that could be one stands."""
+    try:
+        return _decode_report(report) if report else {}
+    except msgspec.DecodeError:
+        return {}

@@ -6,6 +6,8 @@ from control.system.state import Severity, SystemProblem, SystemRecovery
 
 _TOLD_MS = 60_000
 _MOST_RECOVERIES = 20
+# What these say is counted over a minute, which whoever goes on with them has yet to see.
+_OF_A_MINUTE = frozenset({"accounts:wasted", "accounts:malformed", "cache:evicted", "web:dropped"})
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,7 @@ class Standing:
         self._patient_until = patient_until
         self._cases: dict[str, _Case] = {}
         self._recoveries: list[SystemRecovery] = []
+        self._latest = 0
 
     def resume(self, problems: list[SystemProblem], recoveries: list[SystemRecovery], now: int) -> None:
         """Go on from what another process has told: what stands goes on to stand, or is over soon.
@@ -63,7 +66,8 @@ class Standing:
                 component=told.component,
                 text=told.text,
                 advice=told.advice,
-                well=f"Over: {told.text}",
+                well=f"Over: {told.text.removesuffix('.')}",
+                until_ms=60_000 if told.id in _OF_A_MINUTE else 4_000,
             )
             self._cases[told.id] = _Case(found, told.since, now, told=True)
 
@@ -78,6 +82,7 @@ class Standing:
             found: What is seen at this moment.
             now: Epoch milliseconds.
         """
+        self._follow_clock(now)
         for seen in found:
             case = self._cases.get(seen.id)
             if case is None:
@@ -111,6 +116,17 @@ class Standing:
             for case in standing
         ]
         return problems, list(self._recoveries)
+
+    def _follow_clock(self, now: int) -> None:
+        """A clock that is put back takes what is remembered along: nobody waits until it is that late again."""
+        back = max(0, self._latest - now)
+        self._latest = now
+        if not back:
+            return
+        self._patient_until -= back
+        for case in self._cases.values():
+            case.since, case.seen_at = case.since - back, case.seen_at - back
+        self._recoveries = [msgspec.structs.replace(one, at=one.at - back) for one in self._recoveries]
 
 
 def _lasting(ms: int) -> str:

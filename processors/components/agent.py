@@ -89,7 +89,7 @@ class Agent:
         self._process = psutil.Process()
         self._cpu_s, self._cpu_at = 0.0, monotonic()
         self.restart_asked = False
-        self._failed = False
+        self._failed = self._unsaid = False
         self._over = threading.Event()
         self._due = threading.Event()
         self._listening = threading.Event()
@@ -160,6 +160,13 @@ class Agent:
             except psutil.Error:
                 # One of the pool's processes has just ended.
                 return False
+            except Exception:
+                # It goes on: without its reports the process would be taken for one that hangs.
+                if not self._unsaid:
+                    log.exception("%s cannot report", self.name)
+                self._unsaid = True
+                return False
+            self._unsaid = False
             return True
 
     def _component(self) -> Component:
@@ -206,6 +213,9 @@ class Agent:
                 self._hear()
             except (redis.RedisError, OSError) as error:
                 log.debug("cache unreachable, %s hears no instructions: %s", self.name, error)
+            except Exception:
+                # A process that hears nothing any more could not be told to end.
+                log.exception("%s could not answer an instruction", self.name)
             self._listening.clear()
             self._over.wait(_AGAIN_S)
 
@@ -213,11 +223,18 @@ class Agent:
         """Carry out what comes until the connection fails."""
         with self._cache.pubsub() as pubsub:  # type: ignore[no-untyped-call]  # the client types it not
             pubsub.subscribe(INSTRUCTIONS)
+            asked = False
             while not self._over.is_set():
                 message = pubsub.get_message(timeout=_PING_EVERY_S)
                 if message is None:
+                    if asked:
+                        # Cut off without a word: such a connection never fails by itself.
+                        raise redis.ConnectionError("the cache has not answered a ping")
                     pubsub.ping()
-                elif message["type"] == "subscribe":
+                asked = message is None
+                if message is None:
+                    continue
+                if message["type"] == "subscribe":
                     self._listening.set()
                 elif message["type"] == "message" and not self._over.is_set():
                     self._told(message["data"])

@@ -8,20 +8,27 @@ from io import StringIO
 from threading import Event
 from typing import Any
 
+import msgspec
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
 from control.models import AuditEntry, FeedSettings, Scanner
+from control.operations import workers
+from control.operations.answers import outcome_of
 from control.operations.housekeeping import forget_old_entries
+from control.operations.operation import Asked
+from control.operations.performing import perform
 from control.operations.registry import OPERATIONS
 from control.selectors import feed_settings
 from processors.components.agent import Agent, Carry
-from processors.components.instructions import CannotDo, Said
-from processors.components.report import components
-from processors.store import default_store
+from processors.components.instructions import Answer, CannotDo, Said
+from processors.components.report import Component, components
+from processors.store import LISTENER_STATE, default_store
 from project.embedded import EmbeddedValkey
 from project.env import BASE_DIR
 from tests.control.api_callers import Api
@@ -217,6 +224,82 @@ def test_a_component_that_is_stuck_is_named_and_it_may_still_happen(
     assert status == 504
     assert "web7" in problem["detail"]
     assert (problem["entry"]["state"], entry().state) == ("unanswered", "unanswered")
+
+
+def test_who_names_several_web_processes_drains_none(operator: Api, component: Callable[..., Agent]) -> None:
+    drained = Event()
+
+    def drain(arguments: dict[str, Any]) -> Said:
+        drained.set()
+        return Said("It drains.")
+
+    for name in ("web1", "web2"):
+        component(name, "web", drain=drain)
+    for meant in ("web", "all"):
+        status, problem = operator("POST", "/operations/web.drain", {"process": meant})
+        assert (status, problem["detail"]) == (409, f"No web process called {meant} reports.")
+    assert not drained.is_set()
+
+
+def test_where_no_successor_comes_the_other_workers_go_on(
+    operator: Api, valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_FOR_ONE_S", 0.1)
+    asked: list[str] = []
+
+    def worker(name: str) -> Agent:
+        def restart(arguments: dict[str, Any]) -> Said:
+            asked.append(name)
+            return Said("It ends.", then=agent.stop)
+
+        agent = Agent(name, "feed worker", instructions={"restart": restart})
+        # Of its own, as if it was a process of its own.
+        agent._host = name
+        return agent
+
+    with worker("feed1"), worker("feed2"):
+        wait_until(lambda: len(components(default_store().redis)) == 2, what="both")
+        status, problem = operator("POST", "/operations/workers.restart", {"name": "all"})
+    assert (status, asked) == (504, ["feed1"])
+    assert "The others (feed2) go on as they are" in problem["detail"]
+
+
+def test_namesakes_on_several_hosts_are_told_apart() -> None:
+    here, there = (
+        Component("feed1", "feed worker", host, 7, 1, 1, 1, 0.0, 1, "INFO", [], {}) for host in ("east", "west")
+    )
+    outcome = outcome_of([Answer("feed1", "east", 7, True, "It ends.")], [here, there])
+    assert outcome.state == "unanswered"
+    assert "feed1 (process 7 on west)" in outcome.said
+    assert "east" not in outcome.said
+
+
+def test_who_is_overtaken_by_another_change_is_told_so(
+    operator: Api, component: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Asked, "wait", lambda asked, condition, at_most_s=0.0: bool(condition()))
+    state = {"state": "live", "reason": "Reads.", "settings_revision": 1_000, "recording": None}
+    default_store().redis.set(LISTENER_STATE, msgspec.json.encode(state))
+    for name, parameters in (("listener.stop", {}), ("listener.record", {"on": True})):
+        status, problem = operator("POST", f"/operations/{name}", parameters)
+        assert (status, entry().state) == (409, "failed")
+        assert problem["detail"].startswith("Somebody has changed the feed's settings again meanwhile")
+
+
+def test_an_outcome_that_the_audit_log_does_not_take_is_told_all_the_same(
+    valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(one: AuditEntry, **options: Any) -> None:
+        if one.pk:
+            raise OperationalError("database is locked")
+        Model.save(one, **options)
+
+    chief = User.objects.create_superuser("chief")
+    monkeypatch.setattr(AuditEntry, "save", save)
+    said = perform("cache.clear", chief, AuditEntry.Via.COMMAND, parameters={"prefix": "unknown:"})
+    assert said.state == "done"
+    assert said.result == "0 keys are removed. The audit log could not take this outcome: there the entry stays asked."
+    assert entry().state == "asked"
 
 
 def test_scanners_are_switched_when_the_engine_says_so(operator: Api, component: Callable[..., Agent]) -> None:

@@ -138,6 +138,13 @@ async def test_what_others_need_ends_last() -> None:
     assert [line for line in output.getvalue().splitlines() if "goodbye" in line][-1].startswith("valkey")
 
 
+async def test_nothing_is_started_any_more_when_everything_is_to_end() -> None:
+    async with Supervisor(io.StringIO(), patience=BRISK) as supervisor:
+        supervisor.request_stop()
+        supervisor.start([shell("late", "sleep 9")])
+        assert supervisor.kept == frozenset()
+
+
 async def test_two_processes_of_one_name_are_refused() -> None:
     async with Supervisor(io.StringIO(), patience=BRISK) as supervisor:
         with pytest.raises(ValueError, match="web is kept already"):

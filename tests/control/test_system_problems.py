@@ -6,8 +6,10 @@ import sys
 from typing import Any
 
 import pytest
+from msgspec import to_builtins
 from msgspec.structs import replace
 
+from control.system.assembling.processes import supervisor_state
 from control.system.example import EXAMPLE
 from control.system.liveness import clocks_ahead_ms, look
 from control.system.problems import problems
@@ -81,10 +83,28 @@ def test_a_problem_says_what_is_wrong_and_what_to_do(
 def test_wasted_malformed_and_missing_events_are_told_of() -> None:
     bad = replace(_TRADES, lost_per_min=40, malformed_per_min=3, unbalanced=1)
     found = _found(replace(HEALTHY, feeds={"trades": bad}))
-    assert set(found) == {"wasted:trades", "malformed:trades", "accounts:trades"}
-    assert found["wasted:trades"].severity == "warning"
+    assert set(found) == {"accounts:wasted", "accounts:malformed", "accounts:unbalanced"}
+    assert found["accounts:wasted"].severity == "warning"
+    assert found["accounts:wasted"].text.startswith("40 events of trades (")
+    assert found["accounts:unbalanced"].text == "1 event of trades is not accounted for."
     worse = replace(bad, lost_per_min=20_000)
-    assert _found(replace(HEALTHY, feeds={"trades": worse}))["wasted:trades"].severity == "error"
+    assert _found(replace(HEALTHY, feeds={"trades": worse}))["accounts:wasted"].severity == "error"
+
+
+def test_the_same_trouble_of_several_feeds_is_one_sentence() -> None:
+    bad = replace(_TRADES, lost_per_min=40, malformed_per_min=3, in_per_s=100.0)
+    feeds = {"trades": bad, "quotes": replace(bad, lost_per_min=3_000), "news": _TRADES}
+    late = [replace(_QUEUE, name=name, oldest_ms=age, depth=9) for name, age in (("trades", 3_000), ("quotes", 51_000))]
+    grows = replace(_QUEUE, name="aggregate", depth=90)
+    found = _found(replace(HEALTHY, feeds=feeds, queues=[*late, grows]), depth_grown={"aggregate": 80})
+    assert {name: one.text for name, one in found.items()} == {
+        "accounts:wasted": "3,040 events, 3,000 of quotes (50.0%), 40 of trades (0.7%), were dropped, expired, "
+        "overflowed, failed or got lost within the last minute.",
+        "accounts:malformed": "6 events, 3 of trades, 3 of quotes, could not be read within the last minute.",
+        "queues:late": "The oldest batch waits in trades for 3.0 s, quotes for 51.0 s; 18 wait, and expire instead of "
+        "being merged after 5 s. Growing: aggregate (90 batches wait, 80 more than some seconds ago).",
+    }
+    assert {found["accounts:wasted"].severity, found["queues:late"].severity} == {"error"}
 
 
 def test_queues_that_nobody_takes_from_or_that_are_late() -> None:
@@ -92,9 +112,9 @@ def test_queues_that_nobody_takes_from_or_that_are_late() -> None:
     found = _found(replace(HEALTHY, queues=left))
     assert "these queues: trades, quotes; 4 messages" in found["queues:consumers"].text
     old = _found(replace(HEALTHY, queues=[replace(_QUEUE, oldest_ms=3_000, depth=9)]))
-    assert "waited for 3.0 s" in old["queue:trades:old"].text
+    assert "waits in trades for 3.0 s; 9 wait, and expire after 5 s" in old["queues:late"].text
     grows = _found(replace(HEALTHY, queues=[replace(_QUEUE, depth=90)]), depth_grown={"trades": 80})
-    assert "80 more" in grows["queue:trades:old"].text
+    assert "80 more" in grows["queues:late"].text
     # Without its broker nothing is known of them.
     away = replace(HEALTHY, queues=left, broker=replace(HEALTHY.broker, ok=False, problem="away"))
     assert set(_found(away)) == {"broker"}
@@ -171,6 +191,18 @@ def test_a_newcomer_on_another_host_stands_for_one_that_is_missed() -> None:
     assert found == {("box2", "silent"), ("box3", "running")}
 
 
+def test_a_successor_in_up_stands_for_it_also_when_the_clock_was_put_back(ended: int) -> None:
+    new = _component("scans", os.getpid(), since=EXAMPLE.at - 3_600_000)
+    there = look([_component("scans", ended, 5_000), new], {"scans": replace(_PART, pid=os.getpid())})
+    assert [(one.said.pid, one.state) for one in there] == [(os.getpid(), "running")]
+
+
+def test_what_an_up_that_is_gone_said_of_its_parts_holds_no_more() -> None:
+    keeper = replace(_component("up", 1), figures={"parts": {"scans": to_builtins(_PART)}})
+    assert supervisor_state([keeper], {}) is not None
+    assert supervisor_state([replace(keeper, silent_ms=60_000)], {}) is None
+
+
 def test_clocks_are_compared_with_the_caches() -> None:
     ahead = _component("beat", 1, host="east", at=EXAMPLE.at + 5_000, heard_at=EXAMPLE.at)
     assert clocks_ahead_ms([ahead]) == {"east": 5_000}
@@ -197,7 +229,7 @@ def test_a_component_that_is_missed_is_told_of_with_what_happens_next() -> None:
     assert found is not None
     assert found.severity == "error"
     assert found.text == "scans (process 4301) was ended by SIGKILL. Boards and alerts stand still."
-    assert "starts it again in 2.0 s, the 3. time" in found.advice
+    assert "starts it again in 2.0 s (restart 3)" in found.advice
     hangs = _missing("scans", "silent", _PART)
     assert hangs is not None
     assert "has said nothing for 3 s" in hangs.text
@@ -262,3 +294,23 @@ def test_another_process_goes_on_with_what_was_told() -> None:
     assert after.follow(_seen(after_ms=0), 3_000)[0] == told
     stand, over = after.follow([], 9_000)
     assert (stand, [one.id for one in over]) == ([], ["x"])
+
+
+def test_what_is_counted_over_a_minute_is_not_over_because_another_process_goes_on() -> None:
+    told, _ = Standing().follow(_seen("accounts:wasted", after_ms=0), 1_000)
+    after = Standing()
+    after.resume(told, [], 2_000)
+    assert after.follow([], 50_000)[0] == told
+    _, over = after.follow([], 62_000)
+    assert [one.text for one in over] == ["Over: It is bad, after 1.0 s."]
+
+
+def test_a_clock_that_is_put_back_holds_nothing_up() -> None:
+    hour = 3_600_000
+    standing = Standing()
+    standing.follow([*_seen("old", after_ms=0), *_seen("new")], hour)
+    stand, _ = standing.follow([*_seen("old"), *_seen("new")], 0)
+    assert [(one.id, one.since) for one in stand] == [("old", 0)]
+    assert {one.id for one in standing.follow(_seen("new"), 2_000)[0]} == {"old", "new"}
+    assert {one.id for one in standing.follow([], 7_000)[1]} == {"old", "new"}
+    assert standing.follow([], 70_000) == ([], [])

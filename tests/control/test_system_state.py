@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from time import monotonic, time
 from typing import Any
 
@@ -16,13 +15,16 @@ from django.contrib.auth.models import Permission, User
 from msgspec.structs import replace
 
 from control.api.system import NOBODY_GATHERS
-from control.models import ApiToken, AuditEntry
-from control.system import probing
+from control.models import ApiToken
+from control.system.assembling.counters import Counters
+from control.system.assembling.traffic import queue_states
 from control.system.collecting import SYSTEM_LEASE, Collector
 from control.system.example import EXAMPLE
 from control.system.history import HISTORY, read_history
-from control.system.probing import Broker, Database, Depth, NoAnswer, Probe
+from control.system.liveness import Seen
+from control.system.probing import Broker, Depth
 from control.system.rates import Gains
+from control.system.reading import read_facts
 from control.system.state import SYSTEM_STATE, SystemState, read_state
 from listener.batching import BatchLimits
 from listener.dispatch import ListenerAccounts, Publisher
@@ -126,7 +128,7 @@ def test_what_components_say_becomes_the_state(store: Store, collector: Collecto
     assert second.feeds["trades"].lost_per_min == 20
     # The accounts do not add up any more.
     assert second.feeds["trades"].unbalanced == 70
-    assert {problem.id for problem in second.problems} >= {"wasted:trades"}
+    assert {problem.id for problem in second.problems} >= {"accounts:wasted"}
     history = read_history(store.redis, 0)
     assert history.figures["in_per_s"] == [first.figures["in_per_s"]]
     assert history.at == [first.at]
@@ -220,6 +222,15 @@ def test_a_cache_that_is_away_is_told_of_by_who_gathers_and_that_it_is_back(
     assert collector.without_cache is None
 
 
+def test_who_takes_the_turn_over_when_the_cache_is_back_tells_of_it(store: Store, collector: Collector) -> None:
+    collector._cache_is_away(ConnectionError("away"), 0.1)
+    collector._turn()
+    state = read_state(store.redis)
+    assert collector.leads
+    assert state is not None
+    assert [one.id for one in state.recoveries] == ["cache"]
+
+
 def test_a_redis_broker_says_how_old_its_oldest_batch_is(store: Store) -> None:
     of, received = buffer(), now_ms()
     for second in range(3):
@@ -236,56 +247,6 @@ def test_a_redis_broker_says_how_old_its_oldest_batch_is(store: Store) -> None:
     assert broker.ask()["jobs"] == Depth(0)
 
 
-def test_rabbitmq_is_asked_over_one_connection(rabbitmq: str, settings: Any) -> None:
-    settings.CELERY_BROKER_URL, settings.BROKER_IS_REDIS = rabbitmq, False
-    broker = Broker()
-    # A refusal closes a channel, not the connection.
-    assert set(broker.ask().values()) == {None}
-    queues.declare(rabbitmq, 5_000)
-    depths = broker.ask()
-    assert depths["trades"] == Depth(0, 0)
-    assert depths[queues.DEAD_LETTERS] == Depth(0, 0)
-
-
-def test_a_broker_that_is_away_is_named_without_its_password(settings: Any) -> None:
-    for url in ("amqp://user:hush@127.0.0.1:1//", "redis://:hush@127.0.0.1:1/0"):
-        settings.CELERY_BROKER_URL, settings.BROKER_IS_REDIS = url, url.startswith("redis")
-        with pytest.raises(NoAnswer) as caught:
-            Broker().ask()
-        assert "hush" not in str(caught.value)
-        assert str(caught.value)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_database_says_what_is_wanted_and_what_runs() -> None:
-    asked = AuditEntry.objects.create(username="chief", via="browser", operation="listener.stop", target="listener")
-    AuditEntry.objects.create(username="chief", via="browser", operation="listener.start", state="done")
-    said = Database().ask()
-    assert said.revision >= 0
-    assert [(one.audit_id, one.operation, one.username) for one in said.running] == [
-        (asked.pk, "listener.stop", "chief")
-    ]
-
-
-def test_what_does_not_answer_for_a_while_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "_PATIENCE_S", 0.5)
-    asked, go = Event(), Event()
-
-    def ask() -> int:
-        asked.set()
-        go.wait(10)
-        raise NoAnswer("it is gone")
-
-    probe = Probe("test", ask, 0.01)
-    probe.start()
-    assert asked.wait(2)
-    assert probe.latest.problem == ""
-    wait_until(lambda: "no answer for" in probe.latest.problem, 5, "the problem")
-    go.set()
-    wait_until(lambda: probe.latest.problem == "it is gone", 2, "the refusal")
-    probe.stop()
-
-
 def test_what_recordings_take_is_measured_where_they_are(tmp_path: Path) -> None:
     assert folder_use(tmp_path / "none") is None
     (tmp_path / "2026-03-03.01.ndjson.zst").write_bytes(b"12345")
@@ -294,6 +255,23 @@ def test_what_recordings_take_is_measured_where_they_are(tmp_path: Path) -> None
     assert use is not None
     assert (use.bytes, use.files) == (5, 1)
     assert 0 < use.free_bytes < use.disk_bytes
+
+
+def test_where_the_broker_does_not_say_it_nothing_waits_longer_than_it_can(store: Store, collector: Collector) -> None:
+    facts = read_facts(store)
+    taken = _component("feed1", "feed worker", os.getpid(), last_received_at={"news": facts.now - 51_000})
+    counters = Counters()
+
+    def oldest(depth: int, later_ms: int = 0) -> int | None:
+        depths: dict[str, Depth | None] = {"news": Depth(depth, 1)}
+        now = replace(facts, now=facts.now + later_ms)
+        states = queue_states(now, [Seen(taken, "running")], depths, counters, later_ms / 1_000)
+        return next(state.oldest_ms for state in states if state.name == "news")
+
+    # A message lives five seconds; and one in a queue that was empty a moment ago has come since.
+    assert oldest(1) == 5_000
+    assert oldest(0, 1_000) is None
+    assert oldest(3, 1_400) == 400
 
 
 def test_gains_are_those_of_the_window_and_begin_anew_with_the_counter() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ import psutil
 import pytest
 import redis
 
+from processors.components import agent as agents
 from processors.components import levels, pulse
 from processors.components.agent import Agent
 from processors.components.instructions import CannotDo, NobodyThere, Said, instruct
 from processors.components.report import Component, components, expected, forget, say
-from processors.store import COMPONENTS, connect
+from processors.store import COMPONENTS, component_key, connect
 from project import logs
 from project.embedded import EmbeddedValkey
 from tests.services import wait_until
@@ -147,6 +149,46 @@ def test_figures_that_fail_do_not_make_a_process_look_dead(cache: "redis.Redis")
     with Agent("jobs", "jobs", broken):
         wait_until(lambda: components(cache), 3, "a report")
         assert components(cache)[0].figures == {}
+
+
+def test_a_report_of_another_version_hides_nobody(cache: "redis.Redis") -> None:
+    say(cache, _component("feed1", 1, 1))
+    other = _component("feed2", 2, 1)
+    say(cache, other)
+    cache.set(component_key(other.address), b'{"name": "feed2"}')
+    assert [one.name for one in components(cache)] == ["feed1"]
+
+
+def test_what_cannot_be_put_into_words_makes_nobody_mute_or_deaf(cache: "redis.Redis") -> None:
+    queues: list[Any] = [object()]
+    knows = {"odd": lambda arguments: Said("odd", after=object()), "echo": lambda arguments: Said("heard")}
+    with Agent("jobs", "jobs", instructions=knows, queues=lambda: queues) as agent:
+        agent.report_now()
+        wait_until(lambda: agent._unsaid, 3, "a report that fails")
+        queues[:] = ["trades"]
+        wait_until(lambda: components(cache), 3, "one that does not")
+        assert instruct(cache, "jobs", "odd", {}, timeout_s=0.1) == []
+        wait_until(lambda: instruct(cache, "jobs", "echo", {}, timeout_s=0.2), 3, "an answer")
+
+
+def test_who_is_answered_nothing_any_more_listens_anew(
+    cache: "redis.Redis", valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listeners() -> set[str]:
+        return {client["id"] for client in cache.client_list(_type="pubsub")}
+
+    monkeypatch.setattr(agents, "_PING_EVERY_S", 0.1)
+    with Agent("jobs", "jobs", instructions={"echo": lambda arguments: Said("heard")}):
+        wait_until(listeners, 3, "a listener")
+        before = listeners()
+        assert valkey.pid is not None
+        os.kill(valkey.pid, signal.SIGSTOP)
+        try:
+            time.sleep(0.4)
+        finally:
+            os.kill(valkey.pid, signal.SIGCONT)
+        wait_until(lambda: listeners() - before, 3, "a new connection")
+        wait_until(lambda: instruct(cache, "jobs", "echo", {}, timeout_s=0.2), 3, "an answer")
 
 
 def test_a_process_that_is_told_to_restart_answers_and_is_asked_to_end(cache: "redis.Redis") -> None:

@@ -14,6 +14,7 @@ class Counters:
     def __init__(self) -> None:
         self._source = ""
         self._fast, self._minute = Gains(_RATES_OVER_S), Gains(_MINUTE_S)
+        self._empty_at: dict[str, int] = {}
 
     def begin(self, source: str) -> None:
         """The accounts are those of a source; another's begin with nothing."""
@@ -31,6 +32,12 @@ class Counters:
     def of_minute(self, name: str, value: float, now_s: float) -> float:
         """Within the last minute."""
         return self._minute.gain(name, value, now_s)
+
+    def empty_at(self, queue: str, depth: int, now: int) -> int | None:
+        """When a queue was seen empty last, epoch milliseconds; None where it never was."""
+        if not depth:
+            self._empty_at[queue] = now
+        return self._empty_at.get(queue)
 
     def forget(self, now_s: float) -> None:
         """Forget what nobody tells of any more."""

@@ -17,7 +17,7 @@ from control.system.state import (
     SupervisorState,
     WorkerState,
 )
-from processors.components.report import Component
+from processors.components.report import SILENT_MS, Component
 
 
 def component_states(seen: list[Seen]) -> list[ComponentState]:
@@ -130,7 +130,8 @@ def engine_state(facts: Facts, seen: list[Seen], counters: Counters, now_s: floa
 
 def supervisor_state(expected: list[Component], crew: dict[str, Any]) -> SupervisorState | None:
     """What `up` keeps; None where it does not run."""
-    keepers = [said for said in expected if said.kind == "up"]
+    # What one that is gone said of its parts holds no more: they are gone with it, or somebody else has started them.
+    keepers = [said for said in expected if said.kind == "up" and said.silent_ms <= SILENT_MS]
     if not keepers:
         return None
     keeper = max(keepers, key=lambda said: said.since)

@@ -83,6 +83,19 @@ def _words(said: Any) -> list[str]:
     return [str(word) for word in said or ()]
 
 
+def _waiting_since(name: str, depth: int, newest_taken: int | None, counters: Counters, facts: Facts) -> int | None:
+    """Since when a queue's oldest batch waits at most, where the broker does not say it; None: nothing is known."""
+    empty_at = counters.empty_at(name, depth, facts.now)
+    # It came after the one that was taken last, and after the queue was empty.
+    known = [at for at in (newest_taken, empty_at) if at is not None]
+    if not depth or not known:
+        return None
+    if name in queues.FEEDS and not (facts.source is not None and facts.source.lossless):
+        # The broker removes what is older.
+        known.append(facts.now - settings.MESSAGE_TTL_MS)
+    return max(known)
+
+
 def queue_states(
     facts: Facts, seen: list[Seen], depths: dict[str, Depth | None] | None, counters: Counters, now_s: float
 ) -> list[QueueState]:
@@ -106,8 +119,8 @@ def queue_states(
         elif name == queues.SCANS:
             out = counters.rate("scans taken", total(seen, "scans", "ticks"), now_s)
         waiting_since = depth.oldest_received_at if depth is not None else None
-        if depth is not None and depth.messages and waiting_since is None:
-            waiting_since = newest_taken.get(name)
+        if depth is not None and waiting_since is None:
+            waiting_since = _waiting_since(name, depth.messages, newest_taken.get(name), counters, facts)
         found.append(
             QueueState(
                 name=name,

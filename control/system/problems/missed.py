@@ -115,7 +115,7 @@ def _advice_of_part(name: str, part: PartState, now: int) -> str:
         )
     if part.state == "waiting" and part.next_start_at is not None:
         wait = max(0.0, (part.next_start_at - now) / 1_000)
-        again = f", the {part.restarts + 1}. time" if part.restarts > 1 else ""
+        again = f" (restart {part.restarts + 1})" if part.restarts > 1 else ""
         return f"Wait: `up` starts it again in {wait:.1f} s{again}. If it goes on ending, its lines in `up` say why."
     if part.state in {"starting", "running"}:
         return "Wait: `up` has started it again, it reports within seconds. If it goes on ending, its lines say why."

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
+from django.conf import settings
+
 from control.system.problems.finding import Signs, problem
 from control.system.standing import Found
-from control.system.state import SystemState
+from control.system.state import QueueState, SystemState
 from project import queues
 
 _OLD_MS: Final = 2_000
@@ -72,41 +74,57 @@ def listener(state: SystemState, signs: Signs) -> Iterator[Found]:
 
 
 def accounts(state: SystemState) -> Iterator[Found]:
-    for feed, terms in state.feeds.items():
-        if terms.unbalanced:
-            yield problem(
-                f"accounts:{feed}",
-                "error",
-                "accounts",
-                f"{terms.unbalanced:,} events of {feed} are not accounted for.",
-                "This is a mistake in the software, or the cache lost its last second: `manage.py stats --check` says "
-                "which equation fails. Report it if it stays.",
-                f"Every event of {feed} is accounted for",
-                after_ms=4_000,
-            )
-        if terms.lost_per_min > 0:
-            share = terms.lost_per_min / max(60 * terms.in_per_s, terms.lost_per_min)
-            yield problem(
-                f"wasted:{feed}",
-                "error" if share > _BAD_SHARE else "warning",
-                "accounts",
-                f"{terms.lost_per_min:,} events of {feed} were dropped, expired, failed or got lost within the last "
-                f"minute ({share:.1%}).",
-                "The accounts say where. Expired: add feed workers. Dropped: look at the broker. Failed: read the "
-                "workers' log. Lost: a process or the broker was killed.",
-                f"No event of {feed} has been lost for a minute",
-                after_ms=0,
-            )
-        if terms.malformed_per_min > 0:
-            yield problem(
-                f"malformed:{feed}",
-                "warning",
-                "accounts",
-                f"{terms.malformed_per_min:,} events of {feed} could not be read within the last minute.",
-                "`manage.py stats` shows a sample of each reason: the vendor may have changed its format.",
-                f"Every event of {feed} can be read",
-                after_ms=0,
-            )
+    feeds = state.feeds.items()
+    if unbalanced := {feed: terms.unbalanced for feed, terms in feeds if terms.unbalanced}:
+        yield problem(
+            "accounts:unbalanced",
+            "error",
+            "accounts",
+            f"{_events(unbalanced)} {_are(unbalanced)} not accounted for.",
+            "This is a mistake in the software, or the cache lost its last second: `manage.py stats --check` says "
+            "which equation fails. Report it if it stays.",
+            "Every event is accounted for",
+            after_ms=4_000,
+        )
+    if wasted := {feed: terms.lost_per_min for feed, terms in feeds if terms.lost_per_min > 0}:
+        shares = {feed: lost / max(60 * state.feeds[feed].in_per_s, lost) for feed, lost in wasted.items()}
+        yield problem(
+            "accounts:wasted",
+            "error" if max(shares.values()) > _BAD_SHARE else "warning",
+            "accounts",
+            f"{_events(wasted, shares)} {_are(wasted, 'was', 'were')} dropped, expired, overflowed, failed or got lost "
+            "within the last minute.",
+            "The accounts say where. Expired: add feed workers. Dropped: look at the broker. Overflowed: a queue was "
+            "full, or purged. Failed: read the workers' log. Lost: a process or the broker was killed.",
+            "No event has been lost for a minute",
+            after_ms=0,
+        )
+    if malformed := {feed: terms.malformed_per_min for feed, terms in feeds if terms.malformed_per_min > 0}:
+        yield problem(
+            "accounts:malformed",
+            "warning",
+            "accounts",
+            f"{_events(malformed)} could not be read within the last minute.",
+            "`manage.py stats` shows a sample of each reason: the vendor may have changed its format.",
+            "Every event can be read",
+            after_ms=0,
+        )
+
+
+def _events(counts: dict[str, int], shares: dict[str, float] | None = None) -> str:
+    """So many events of each feed, in a sentence however many feeds they are."""
+    whole = sum(counts.values())
+    words = f"{whole:,} event{'' if whole == 1 else 's'}"
+    said = {feed: f" ({share:.1%})" for feed, share in (shares or {}).items()}
+    if len(counts) == 1:
+        feed = next(iter(counts))
+        return f"{words} of {feed}{said.get(feed, '')}"
+    most_first = sorted(counts, key=lambda feed: -counts[feed])
+    return f"{words}, {', '.join(f'{counts[feed]:,} of {feed}' + said.get(feed, '') for feed in most_first)},"
+
+
+def _are(counts: dict[str, int], one: str = "is", several: str = "are") -> str:
+    return one if sum(counts.values()) == 1 else several
 
 
 def queue_depths(state: SystemState, signs: Signs) -> Iterator[Found]:
@@ -128,29 +146,9 @@ def queue_depths(state: SystemState, signs: Signs) -> Iterator[Found]:
             after_ms=2_500,
             until_ms=2_000,
         )
+    yield from _late(state, signs)
     for queue in state.queues:
-        name, depth, oldest = queue.name, queue.depth or 0, queue.oldest_ms or 0
-        grown = signs.depth_grown.get(name, 0.0)
-        is_feed = name in queues.FEEDS
-        if is_feed and depth and oldest > _OLD_MS and not state.source.lossless:
-            yield problem(
-                f"queue:{name}:old",
-                "error" if oldest > _VERY_OLD_MS else "warning",
-                "queues",
-                f"The oldest batch in {name} has waited for {oldest / 1_000:.1f} s; {depth:,} wait, and expire after "
-                "their time to live.",
-                "Add feed workers if all are busy; else look at the workers' log and the cache's answer time.",
-                f"The queue {name} is fresh again",
-            )
-        elif is_feed and grown > _GROWN and depth > _GROWN and not state.source.lossless:
-            yield problem(
-                f"queue:{name}:old",
-                "warning",
-                "queues",
-                f"The queue {name} grows: {depth:,} batches wait, {grown:,.0f} more than some seconds ago.",
-                "Add feed workers if all are busy; else look at the workers' log and the cache's answer time.",
-                f"The queue {name} is short again",
-            )
+        name, depth = queue.name, queue.depth or 0
         if name == queues.JOBS and depth > _MANY_JOBS:
             yield problem(
                 "queue:jobs:many",
@@ -169,6 +167,42 @@ def queue_depths(state: SystemState, signs: Signs) -> Iterator[Found]:
                 "Feed workers count them: is one running?",
                 "The dead batches are counted",
             )
+
+
+def _late(state: SystemState, signs: Signs) -> Iterator[Found]:
+    """Feeds' queues in which batches grow old, or more and more: one problem, however many they are."""
+    if state.source.lossless:
+        return
+    waiting = [queue for queue in state.queues if queue.name in queues.FEEDS and queue.depth]
+    old = [queue for queue in waiting if (queue.oldest_ms or 0) > _OLD_MS]
+    grown = {queue.name: signs.depth_grown.get(queue.name, 0) for queue in waiting if queue not in old}
+    growing = [
+        f"{queue.name} ({queue.depth:,} batches wait, {grown[queue.name]:,.0f} more than some seconds ago)"
+        for queue in waiting
+        if grown.get(queue.name, 0) > _GROWN and (queue.depth or 0) > _GROWN
+    ]
+    sentences = [_too_old(old)] if old else []
+    if growing:
+        sentences.append(f"Growing: {', '.join(growing)}.")
+    if sentences:
+        yield problem(
+            "queues:late",
+            "error" if any((queue.oldest_ms or 0) > _VERY_OLD_MS for queue in old) else "warning",
+            "queues",
+            " ".join(sentences),
+            "Add feed workers if all are busy; else look at the workers' log and the cache's answer time.",
+            "No batch waits too long any more",
+        )
+
+
+def _too_old(late: list[QueueState]) -> str:
+    ages = {queue.name: queue.oldest_ms or 0 for queue in late}
+    said = ", ".join(f"{name} for {age / 1_000:.1f} s" for name, age in ages.items())
+    life_ms = settings.MESSAGE_TTL_MS
+    # A Redis broker keeps what is too old until a worker takes it.
+    expire = "expire" if max(ages.values()) <= life_ms else "expire instead of being merged"
+    waiting = sum(queue.depth or 0 for queue in late)
+    return f"The oldest batch waits in {said}; {waiting:,} wait, and {expire} after {life_ms / 1_000:g} s."
 
 
 def latency(state: SystemState) -> Iterator[Found]:
