@@ -9,7 +9,7 @@ from django.http import StreamingHttpResponse
 
 Page = Sequence[Sequence[Any]]
 # What a spreadsheet takes for the beginning of a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class _Line:

@@ -27,7 +27,10 @@ _DAY_S: Final = 24 * _HOUR_S
 _CALL_S: Final = 8.0
 _LEASE_MS: Final = 15_000
 _LOOK_EVERY_S: Final = 0.05
+# What was had is kept, to be shown while nothing newer can be had: at most so long, and no more than so many times as
+# it is as good as new. News are large, and of yesterday none.
 _KEPT_S: Final = 7 * _DAY_S
+_KEPT_LIVES: Final = 60
 # Before it is asked for again: that failed; what the key may not have, or the vendor does not know.
 _FAILED_AGAIN_S: Final = 5.0
 _REFUSED_AGAIN_S: Final = 600.0
@@ -122,7 +125,7 @@ def market_data(store: Store, base: str, key: str, kind: Kind, symbol: str) -> A
                 answer = _kept(store, cache_key)
                 if not answer.is_settled(kind, time()):
                     answer = _asked(base, key, kind, symbol, answer)
-                    store.redis.set(cache_key, msgspec.json.encode(answer), ex=_KEPT_S)
+                    store.redis.set(cache_key, msgspec.json.encode(answer), ex=_kept_s(answer, kind))
             finally:
                 store.release_lease(lease, token)
             break
@@ -140,6 +143,14 @@ def market_data(store: Store, base: str, key: str, kind: Kind, symbol: str) -> A
 def _kept(store: Store, cache_key: str) -> Answer:
     raw = store.redis.get(cache_key)
     return _decode(raw) if raw else Answer()
+
+
+def _kept_s(answer: Answer, kind: Kind) -> int:
+    """How long it stays in the cache: what says nothing only while nobody need ask again, or whoever asks for tickers
+    that are none would fill it."""
+    if answer.results:
+        return round(min(_KEPT_S, _KEPT_LIVES * kind.life_s))
+    return max(1, round(answer.again_at - time() if answer.problem else kind.life_s))
 
 
 def _world(source: Source | None, base: str) -> str:

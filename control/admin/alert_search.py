@@ -75,7 +75,7 @@ class AlertSearch(forms.Form):
                 conditions &= Q(**{f"its_{name}": value})
         if given["since"] is not None:
             conditions &= Q(at__gte=_midnight_ms(given["since"]))
-        if given["until"] is not None:
+        if given["until"] is not None and given["until"] < date.max:
             conditions &= Q(at__lt=_midnight_ms(given["until"] + timedelta(days=1)))
         return alerts.filter(conditions)
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -97,7 +98,7 @@ class AuditEntryAdmin(HistoryAdmin):
     def took(self, entry: AuditEntry) -> str:
         """How long its answer took."""
         if entry.finished_at is None:
-            return "no end was written down: the web process that had it done ended meanwhile"
+            return "no end is written down: it still runs, or the process that had it done ended meanwhile"
         return f"{(entry.finished_at - entry.at).total_seconds():.3f} s"
 
     @admin.display(description="parameters")
@@ -133,7 +134,11 @@ class AuditEntryAdmin(HistoryAdmin):
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found: QuerySet[AuditEntry] = self.get_changelist_instance(request).queryset
+        try:
+            found: QuerySet[AuditEntry] = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            # As the list does with a filter that is none.
+            return HttpResponseRedirect(reverse("admin:control_auditentry_changelist"))
         return csv_response("audit", (*_EXPORTED, *_JSON), _pages(found))
 
 

@@ -4,12 +4,13 @@ from typing import Any, Final
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin
 
 from control.models import Backtest
+from control.roles import manages_others
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
@@ -52,8 +53,18 @@ def goes_with_another(model_admin: ModelAdmin, request: HttpRequest) -> bool:
 
 @admin.register(Backtest)
 class BacktestAdmin(HistoryAdmin):
-    """Backtests of all users, newest first."""
+    """Backtests, newest first: everyone's for those who manage others, else one's own."""
 
     list_display = ("recording", "user", "state", "created_at", "started_at", "finished_at")
     list_filter = ("state", "user")
     list_select_related = ("user",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Backtest]:
+        """Everyone's, or one's own."""
+        # What one found may be long: it is read where it is shown.
+        found: QuerySet[Backtest] = super().get_queryset(request).defer("result")
+        return found if manages_others(request.user) else found.filter(user_id=request.user.pk or 0)
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Nobody is named to whom others are no concern."""
+        return self.list_filter if manages_others(request.user) else ("state",)

@@ -70,11 +70,15 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
         if not (value.isdecimal() and len(value) <= 18 and last.isalnum() and last.isascii()):
             raise IncorrectLookupParameters
         sign = "gt" if backwards else "lt"
-        # The first condition says nothing new; it lets the database begin there in the index.
-        rows: QuerySet[Any] = self.queryset.filter(
-            Q(**{f"{first}__{sign}e": int(value)}),
-            Q(**{f"{first}__{sign}": int(value)}) | Q(**{f"{second}__{sign}": last}),
-        )
+        try:
+            # The first condition says nothing new; it lets the database begin there in the index.
+            rows: QuerySet[Any] = self.queryset.filter(
+                Q(**{f"{first}__{sign}e": int(value)}),
+                Q(**{f"{first}__{sign}": int(value)}) | Q(**{f"{second}__{sign}": last}),
+            )
+        except ValueError:
+            # A word where the second key is a number.
+            raise IncorrectLookupParameters from None
         return rows.order_by(*self.keys) if backwards else rows
 
     def _cursor_of(self, row: Any) -> str:

@@ -1,12 +1,12 @@
 """The audit log over the API: who had what done to the running system, and what came of it."""
 
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Schema
-from pydantic import Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from control.api.auth import needs, user_of
 from control.api.paging import Paging, page_of
@@ -18,6 +18,10 @@ from control.roles import check
 router = Router(auth=needs(Scope.OPERATE))
 
 _PERMISSION = "control.view_auditentry"
+# No entry is older or newer; at the calendar's own ends a time cannot be had in another zone.
+_OLDEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NEWEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: min(max(moment, _OLDEST), _NEWEST))]
 
 
 class EntryOut(Schema):
@@ -45,8 +49,8 @@ class Search(Paging):
     username: str | None = Field(None, max_length=150)
     state: AuditEntry.State | None = None
     via: AuditEntry.Via | None = None
-    since: datetime | None = Field(None, description="Asked for at this time or later.")
-    until: datetime | None = Field(None, description="Asked for before this time.")
+    since: Moment | None = Field(None, description="Asked for at this time, with its zone, or later.")
+    until: Moment | None = Field(None, description="Asked for before this time.")
     limit: int = Field(100, ge=1, le=500, description="At most so many.")
 
 

@@ -23,14 +23,20 @@ class ApiHeadersMiddleware:
         response = self._get_response(request)
         if not request.path.startswith("/api/"):
             return response
+        response = _versioned(request, response)
         limits.put_headers(request, response)
         patch_vary_headers(response, ("Authorization", "Cookie"))
         # Kept by the caller alone, who asks each time whether it still stands.
         response.setdefault("Cache-Control", "private, no-cache")
-        if response.streaming or not 200 <= response.status_code < 300 or not response.content:
-            return response
-        if request.method in _SAFE or request.method == "PATCH":
-            response.setdefault("ETag", etag_of(response.content))
-        if request.method in _SAFE:
-            return get_conditional_response(request, etag=response["ETag"], response=response) or response
         return response
+
+
+def _versioned(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The answer with its version, or one that says that nothing has changed."""
+    if response.streaming or not 200 <= response.status_code < 300 or not response.content:
+        return response
+    if request.method in _SAFE or request.method == "PATCH":
+        response.setdefault("ETag", etag_of(response.content))
+    if request.method in _SAFE:
+        return get_conditional_response(request, etag=response["ETag"], response=response) or response
+    return response

@@ -114,7 +114,10 @@ def change_layout(request: HttpRequest, layout_id: int, body: PatchDict[LayoutCo
     check(user_of(request), "control.change_layout")
     with transaction.atomic():
         layout = _own(request, layout_id)
-        return save_changes(layout, {**body, "revision": layout.revision + 1, "updated_at": layout.updated_at})
+        save_changes(layout, {**body, "revision": layout.revision + 1, "updated_at": layout.updated_at})
+        # PostgreSQL keeps the keys in an order of its own, and the answer's ETag is to be that of who reads it next.
+        layout.refresh_from_db(fields=["content"])
+        return layout
 
 
 @router.delete("/{layout_id}", response={204: None, 403: Problem, 404: Problem, 412: Problem})

@@ -65,7 +65,7 @@ def _after(model: type[Model], order: Sequence[str], values: Sequence[Any]) -> Q
         column: Any = model._meta.get_field(name)
         try:
             value = column.to_python(value)
-        except (ValidationError, TypeError, ValueError):
+        except (ValidationError, TypeError, ValueError, OverflowError):
             raise _no_cursor() from None
         after |= equal & Q(**{f"{name}__{beyond}": value})
         equal &= Q(**{name: value})

@@ -53,6 +53,7 @@ _SAID: Final = {
     HTTPStatus.NOT_FOUND: "There is no such address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that method; `Allow` says which it takes.",
     HTTPStatus.BAD_REQUEST: "The request cannot be read, or is too large.",
+    HTTPStatus.PRECONDITION_FAILED: "It is not any more what `If-Match` names.",
 }
 
 
@@ -70,9 +71,9 @@ class ProblemMiddleware:
         if status < HTTPStatus.BAD_REQUEST or not request.path.startswith("/api/") or is_one:
             return response
         answer = problem(status, _SAID.get(HTTPStatus(status), "It could not be answered."))
-        if "Allow" in response:
-            answer["Allow"] = response["Allow"]
-        return answer
+        # Its headers stay: which methods it takes, who may keep it, how many calls are left.
+        response.content, response["Content-Type"] = answer.content, PROBLEM_TYPE
+        return response
 
 
 def handle(api: NinjaAPI) -> None:

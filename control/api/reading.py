@@ -1,6 +1,6 @@
 """How requests are read: what no database and no cache can hold is refused before anybody tries."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
@@ -8,9 +8,13 @@ from ninja.errors import HttpError
 from ninja.parser import Parser
 from ninja.types import DictStrAny
 
+# Of objects and lists within each other. Python itself gives up at some hundreds, not the same everywhere: what one
+# place read another could not write.
+_MOST_LEVELS: Final = 64
+
 
 class CarefulParser(Parser):
-    """Reads bodies and queries, and refuses texts with NUL or halves of characters."""
+    """Reads bodies and queries, and refuses what is nested too deeply, and texts with NUL or halves of characters."""
 
     def parse_body(self, request: HttpRequest) -> DictStrAny:
         """The body, parsed; whatever it raises means that it cannot be.
@@ -41,13 +45,14 @@ class CarefulParser(Parser):
 
 
 def _check(content: Any) -> None:
-    waiting = [content]
+    waiting = [(content, 1)]
     while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            waiting += (*value.keys(), *value.values())
-        elif isinstance(value, list):
-            waiting += value
+        value, level = waiting.pop()
+        if isinstance(value, dict | list):
+            if level > _MOST_LEVELS:
+                raise HttpError(422, f"The body is nested too deeply: at most {_MOST_LEVELS} levels can be kept.")
+            within = (*value.keys(), *value.values()) if isinstance(value, dict) else value
+            waiting += ((one, level + 1) for one in within)
         elif isinstance(value, str) and not _can_be_kept(value):
             raise HttpError(422, "A text holds a character that cannot be kept: NUL, or half of one.")
 

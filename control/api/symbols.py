@@ -11,8 +11,11 @@ from control.feed_patterns import allows
 from control.models import FeedGrant
 from control.models.scanners import TICKER
 
-# A stock's, as it stands in an address: no market's prefix, no slash.
-Symbol = Annotated[str, Path(pattern=r"^[A-Za-z0-9.\-]{1,32}$", description="A ticker such as AAPL or BRK.A.")]
+# A stock's, as it stands in an address: no market's prefix, no slash; nor "..", which would lead elsewhere in the
+# vendor's addresses, too.
+Symbol = Annotated[
+    str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]{0,31}$", description="A ticker such as AAPL or BRK.A.")
+]
 MOST_SYMBOLS: Final = 200
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from allauth.account.internal.flows.reauthentication import is_reauthentication_required
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -83,13 +84,19 @@ def list_tokens(request: HttpRequest, response: HttpResponse, paging: Query[Pagi
 
 @router.post("", response={201: MadeToken, 403: Problem, 409: Problem, 422: Problem})
 def create_token(request: HttpRequest, response: HttpResponse, body: NewToken) -> Any:
-    """Make a token. One made with a token may be used for no more, and no longer, than that."""
+    """Make a token. One made with a token may be used for no more, and no longer, than that.
+
+    With a login, who came in over five minutes ago has to give his password once more, at `/accounts/reauthenticate/`.
+    """
     user = user_of(request)
     check(user, "control.add_apitoken")
+    maker = token_of(request)
+    if maker is None and is_reauthentication_required(request, app=""):
+        raise AuthorizationError(message="Give your password once more, at /accounts/reauthenticate/, then make it.")
     limits.count_user(request, limits.NEW_TOKENS)
     if ApiToken.standing().filter(user=user).count() >= _MOST:
         raise HttpError(409, f"You have {_MOST} tokens; revoke one first.")
-    _check_against(token_of(request), body)
+    _check_against(maker, body)
     row, token = ApiToken.issue(user, body.name, body.days, set(body.scopes))
     response["Location"] = f"{request.path}/{row.pk}"
     response["Cache-Control"] = "no-store"

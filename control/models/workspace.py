@@ -50,7 +50,11 @@ class Layout(models.Model):
         """Refuse what is no object, or larger than any page needs."""
         if not isinstance(self.content, dict):
             raise ValidationError({"content": "Use a JSON object."})
-        if len(json.dumps(self.content)) > MOST_BYTES_OF_A_LAYOUT:
+        try:
+            size = len(json.dumps(self.content, allow_nan=False))
+        except ValueError:
+            raise ValidationError({"content": "JSON has no NaN and no Infinity."}) from None
+        if size > MOST_BYTES_OF_A_LAYOUT:
             raise ValidationError({"content": f"Use at most {MOST_BYTES_OF_A_LAYOUT // 1024} KB."})
 
 

@@ -5,8 +5,7 @@ with its place in the text and, for a name, the nearest one that exists. Nothing
 Python.
 """
 
-import difflib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from math import isfinite
@@ -16,7 +15,7 @@ import polars as pl
 from sqlglot import exp
 
 from processors.fields import BY_NAME
-from processors.scanning.scan_text import ExpressionError, ExpressionText, shown, sql
+from processors.scanning.scan_text import FUNCTIONS, ExpressionError, ExpressionText, meant, shown, sql
 
 __all__ = ["FUNCTIONS", "ExpressionError", "Formula", "compile_condition", "compile_order", "evaluate", "problems"]
 
@@ -56,11 +55,6 @@ _MANY: Final[dict[type[exp.Expr], Callable[[list[pl.Expr]], pl.Expr]]] = {
     exp.Greatest: pl.max_horizontal,
     exp.Least: pl.min_horizontal,
 }
-# As people write them.
-FUNCTIONS: Final = (
-    *("abs", "floor", "ceil", "round", "sign", "ln", "exp", "sqrt"),
-    *("coalesce", "greatest", "least", "if"),
-)
 _NUMBER, _TEXT, _TRUTH = "a number", "a text", "true or false"
 _KIND_OF_UNIT: Final = {"text": _TEXT, "flag": _TRUTH}
 
@@ -168,10 +162,6 @@ class _Translation:
             return self._step(node, _FUNCTIONS[kind](self._number(node.this)))
         if kind in _MANY:
             return _Typed(_MANY[kind]([self._number(item) for item in (node.this, *node.expressions)]), _NUMBER)
-        if isinstance(node, exp.Anonymous):
-            raise self._text.wrong(
-                node, "is no function here", _meant(node.name, FUNCTIONS) or f"use {', '.join(FUNCTIONS)}"
-            )
         raise self._text.wrong(
             node,
             "is not allowed here",
@@ -223,19 +213,14 @@ class _Translation:
         field = BY_NAME.get(name) or BY_NAME.get(name.lower())
         if field is None:
             start, end = self._text.span(node) or (0, None)
-            meant = _meant(name, BY_NAME)
-            problem = f"there is no field {shown(name)!r} at character {start + 1}{meant and f'; {meant}'}"
+            hint = meant(name, BY_NAME)
+            problem = f"there is no field {shown(name)!r} at character {start + 1}{hint and f'; {hint}'}"
             raise self._text.error(problem, start, end)
         kind = _KIND_OF_UNIT.get(field.unit, _NUMBER)
         self._levels[field.name] = 0
         # Whole numbers would wrap around where doubles only lose digits.
         value = pl.col(field.name)
         return _Typed(value, kind) if kind != _NUMBER else self._step(exp.column(field.name), value.cast(pl.Float64))
-
-
-def _meant(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(shown(name.lower()), known, n=1)
-    return f"did you mean {close[0]}?" if close else ""
 
 
 def compile_condition(text: str) -> Formula:

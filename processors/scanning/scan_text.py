@@ -1,5 +1,7 @@
 """A scanner's text: parsed by sqlglot into a tree, within bounds, and able to point at a part of itself."""
 
+import difflib
+from collections.abc import Collection
 from typing import Any, Final
 
 from sqlglot import exp
@@ -14,6 +16,16 @@ MAX_DEPTH: Final = 32
 _MAX_TOKENS: Final = 3 * MAX_NODES
 _SHOWN: Final = 60
 _DIALECT: Final = DuckDB()
+# As people write them.
+FUNCTIONS: Final = (
+    *("abs", "floor", "ceil", "round", "sign", "ln", "exp", "sqrt"),
+    *("coalesce", "greatest", "least", "if"),
+)
+# What stands before a parenthesis: these and their other names, and words of the language. With any other the parser
+# would be led into the rest of its dialect: of types it reads what is within twice, and again within that.
+_CALLED: Final = frozenset((*FUNCTIONS, "ceiling", "ifnull", "nvl", "iif", "signum"))
+_JOINING: Final = frozenset(("and", "or", "not", "in", "between", "is", "case", "when", "then", "else"))
+_BRACKETS: Final = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE)
 _LEVEL: Final = {
     **dict.fromkeys((TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE), 1),
     **dict.fromkeys((TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END), -1),
@@ -105,7 +117,11 @@ class ExpressionText:
         if len(tokens) > _MAX_TOKENS:
             raise self.error(f"it has more than {MAX_NODES} parts", tokens[_MAX_TOKENS].start)
         level = 0
-        for token in tokens:
+        for before, token in zip((None, *tokens), tokens, strict=False):
+            if before is not None and token.token_type in _BRACKETS and _is_no_function(before):
+                hint = meant(before.text, FUNCTIONS) or f"use {', '.join(FUNCTIONS)}"
+                problem = f"{shown(before.text)!r} at character {before.start + 1} is no function here; {hint}"
+                raise self.error(problem, before.start, before.end + 1)
             if token.comments:
                 raise self.error(f"comments are not allowed, near character {token.start + 1}", token.start)
             if token.token_type is TokenType.SEMICOLON:
@@ -141,9 +157,22 @@ class ExpressionText:
             stack += [(child, level + 1) for child in node.iter_expressions()]
 
 
+def _is_no_function(word: Token) -> bool:
+    quoted = word.token_type is TokenType.IDENTIFIER
+    if word.token_type is TokenType.STRING or not (quoted or word.text[:1].isalpha() or word.text[:1] == "_"):
+        return False
+    return word.text.lower() not in (_CALLED if quoted else _CALLED | _JOINING)
+
+
 def _is_odd(character: str) -> bool:
     """Control characters and halves of characters, which no field has and no cache takes."""
     return not character.isprintable() and not character.isspace()
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """What was probably meant, as a question; "" where nothing is close."""
+    close = difflib.get_close_matches(shown(name.lower()), known, n=1)
+    return f"did you mean {close[0]}?" if close else ""
 
 
 def shown(text: str) -> str:

@@ -164,6 +164,7 @@ def test_errors_that_never_reach_the_api_are_problems_too(trader: Api) -> None:
         assert (answer.status_code, answer["Content-Type"]) == (status, "application/problem+json"), path
         assert answer.json()["status"] == status
         assert ("Allow" in answer) == (status == 405)
+        assert (answer["Cache-Control"], "Authorization" in answer["Vary"]) == ("private, no-cache", True)
 
 
 def test_texts_that_no_database_can_hold_are_refused(trader: Api) -> None:
@@ -175,6 +176,12 @@ def test_texts_that_no_database_can_hold_are_refused(trader: Api) -> None:
         assert trader("GET", path)[0] == 422
     assert not Scanner.objects.filter(slug="mine").exists()
     assert trader("POST", "/price_levels", {**LEVEL, "note": "über 🙂"})[1]["note"] == "über 🙂"
+
+
+def test_what_is_nested_too_deeply_is_refused_before_anybody_keeps_it(trader: Api) -> None:
+    for levels, status in ((62, 201), (63, 400), (700, 400)):
+        deep = f'{{"name": "{levels}", "content": {{"a": {"[" * levels}{"]" * levels}}}}}'
+        assert _answer(trader, "POST", "/layouts", deep).status_code == status, levels
 
 
 def test_texts_have_an_end(trader: Api) -> None:

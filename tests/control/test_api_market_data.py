@@ -97,10 +97,26 @@ def test_what_the_vendor_does_not_know_is_remembered_too(trader: Api, vendor: Ve
     for _ in range(3):
         assert trader("GET", "/market_data/NONE")[0] == 404
     assert len(vendor.asked) == 1
-    for symbol in ("A B", "X:BTC", "a" * 33):
+    for symbol in ("A B", "X:BTC", "a" * 33, ".", "..", "../news"):
         assert trader("GET", f"/market_data/{symbol}")[0] == 422
     assert trader("GET", "/market_data/ABC/nothing")[0] == 404
     assert len(vendor.asked) == 1
+
+
+def test_what_says_nothing_does_not_stay_in_the_cache(trader: Api, vendor: VendorServer) -> None:
+    day = 86_400
+    vendor.tables[NEWS] = [ARTICLE]
+    vendor.failures[SHORT_VOLUME] = (500, {})
+    for path, key, longest in (
+        ("ABC", "details:ABC", 7 * day),
+        ("NONE", "details:NONE", day),
+        ("ABC/splits", "splits:ABC", day / 4),
+        ("ABC/news", "news:ABC", day / 24),
+        ("ABC/short_volume", "short_volume:ABC", 5),
+    ):
+        trader("GET", f"/market_data/{path}")
+        (kept,) = default_store().redis.scan_iter(f"tw:rest:*:symbol:{key}")
+        assert longest - 10 < default_store().redis.ttl(kept) <= longest
 
 
 def test_what_was_known_is_shown_as_stale_while_nothing_newer_can_be_had(trader: Api, vendor: VendorServer) -> None:

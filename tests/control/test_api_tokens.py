@@ -60,7 +60,7 @@ def test_a_token_is_good_for_its_scopes_alone() -> None:
                     assert answer["WWW-Authenticate"] == wanted
 
 
-def test_no_token_makes_one_that_is_good_for_more_or_for_longer() -> None:
+def test_no_token_makes_one_that_is_good_for_more_or_for_longer(at_home: Client) -> None:
     user = new_user("trader")
     short = Api(user, Scope.TOKENS, Scope.READ)
     ApiToken.objects.update(expires_at=timezone.now() + timedelta(days=10))
@@ -72,10 +72,8 @@ def test_no_token_makes_one_that_is_good_for_more_or_for_longer() -> None:
         ({"scopes": ["read"], "days": 9}, 201),
     ):
         assert short("POST", "/tokens", body)[0] == status, body
-    # Who is logged in may make any: it lets nobody do more than he may.
-    page = Client()
-    page.force_login(user)
-    made = page.post("/api/v1/tokens", {"scopes": ["operate"]}, "application/json")
+    # Who has just logged in may make any: it lets nobody do more than he may.
+    made = at_home.post("/api/v1/tokens", {"scopes": ["operate"]}, "application/json")
     assert made.status_code == 201
     # It is not good for what he may not do himself.
     operating = {"Authorization": f"Bearer {made.json()['token']}"}

@@ -1,5 +1,7 @@
 """Layouts and watchlists over the API, and what makes two who change the same thing not undo each other's work."""
 
+import base64
+from math import inf
 from typing import Any
 
 import pytest
@@ -55,7 +57,7 @@ def test_watchlists_are_ones_own(trader: Api, other: Api, staff: Api) -> None:
     ("path", "body", "field", "values"),
     [
         ("/layouts", LAYOUT, "name", ("", "x" * 101, None, 7)),
-        ("/layouts", LAYOUT, "content", ([], "x", None, {"x": "y" * 300_000})),
+        ("/layouts", LAYOUT, "content", ([], "x", None, {"x": "y" * 300_000}, {"x": [inf]})),
         ("/layouts", LAYOUT, "nope", (1,)),
         ("/watchlists", WATCHLIST, "symbols", ("AMD", ["A B"], ["AMD", "AMD"], [7], ["A"] * 501, None)),
         ("/watchlists", WATCHLIST, "name", ("", None)),
@@ -105,6 +107,8 @@ def test_lists_come_by_the_page_each_once(trader: Api) -> None:
         assert pages > 2
     for cursor in ("x", "WzFd", "W10", "e30", "WyJcdTAwMDAiLCAxXQ", "WyJhIiwgImIiXQ", "é", "a" * 1_001):
         assert trader("GET", f"/watchlists?cursor={cursor}")[0] == 422, cursor
+    beyond = base64.urlsafe_b64encode(f'["A", {"9" * 400}, 1]'.encode()).decode()
+    assert trader("GET", f"/price_levels?cursor={beyond.rstrip('=')}")[0] == 422
 
 
 def test_what_has_not_changed_is_not_sent_again(trader: Api) -> None:
@@ -115,6 +119,8 @@ def test_what_has_not_changed_is_not_sent_again(trader: Api) -> None:
         assert first["Cache-Control"] == "private, no-cache"
         again = trader.ask("GET", path, **{"If-None-Match": f'"x", W/{first["ETag"]}'})
         assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
+        assert (again["Cache-Control"], "RateLimit" in again) == ("private, no-cache", True)
+        assert trader.ask("GET", path, **{"If-Match": '"x"'}).status_code == 412
         assert trader.ask("GET", path, **{"If-None-Match": '"x"'}).content == first.content
     before = trader.ask("GET", "/scanners/mine")["ETag"]
     changed = trader.ask("PATCH", "/scanners/mine", {"limit": 9})

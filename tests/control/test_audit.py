@@ -41,11 +41,14 @@ def test_the_api_finds_entries_and_pages_through_them_newest_first(auditor: User
         answer = api.ask("GET", address)
         seen += [entry["id"] for entry in json.loads(answer.content)]
     assert seen == [entry.pk for entry in reversed(written)]
-    for query in ("state=gone", "via=fax", "since=yesterday", "limit=501", "cursor=x"):
+    for query in ("state=gone", "via=fax", "since=yesterday", "since=2026-03-02T10:00:00", "limit=501", "cursor=x"):
         assert api("GET", f"/audit?{query}")[0] == 422, query
     after = written[-1].at.isoformat().replace("+", "%2B")
     assert {entry["operation"] for entry in api("GET", f"/audit?since={after}")[1]} >= {"queues.purge"}
     assert api("GET", f"/audit?until={written[0].at.isoformat().replace('+', '%2B')}")[1] == []
+    # Times that exist in their own zone alone.
+    for everything in ("since=0001-01-01T00:00:00%2B14:00", "until=9999-12-31T23:59:59-14:00"):
+        assert len(api("GET", f"/audit?{everything}")[1]) == 9
     status, one = api("GET", f"/audit/{written[0].pk}")
     assert (status, one["result"], one["finished_at"]) == (200, "It stopped.", None)
     assert api("GET", "/audit/99999999")[0] == 404
@@ -81,6 +84,10 @@ def test_the_admin_shows_entries_and_lets_nobody_change_them(auditor: User, clie
         ("?via=browser", 0),
     ):
         assert len(client.get(shown + query).context["cl"].result_list) == count, query
+
+    # A page that is none is the first.
+    for page in (shown, reverse("admin:control_auditentry_export")):
+        assert client.get(f"{page}?p=1.none").headers["Location"].startswith(shown)
 
     client.force_login(let_do(User.objects.create_user("pete", is_staff=True), ["view_system"]))
     for address in (shown, change, reverse("admin:control_auditentry_export")):

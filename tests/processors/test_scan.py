@@ -204,8 +204,8 @@ def test_whole_numbers_do_not_wrap_around() -> None:
         ("/* a */ price > 9", "comments are not allowed"),
         ("price > 1; select 1", "';' at character 10 is not allowed"),
         ("price > 1e", "is no number"),
-        ("maxi(price) > 1", "'MAXI(price)' at character 1 is no function here; use abs, floor"),
-        ("flor(price) > 1", "'FLOR(price)' at character 1 is no function here; did you mean floor?"),
+        ("maxi(price) > 1", "'maxi' at character 1 is no function here; use abs, floor"),
+        ("flor(price) > 1", "'flor' at character 1 is no function here; did you mean floor?"),
         ("price in (1, volume)", "'volume' at character 14 is no constant"),
         ("price in (1, 'a')", "they do not compare"),
         ("case when price > 1 then 1 else 'a' end = 1", "one CASE has one kind of value"),
@@ -229,7 +229,7 @@ def test_an_error_says_what_and_where(where: str, says: str) -> None:
     ("where", "spot"),
     [
         *(("volume > 5 AND prise > 5", "prise"), ("price > 5 and (symbol)", "symbol"), ("price >  'five'", "'five'")),
-        *(("price > 5 price", "price"), ("1 + abs(volume) > max(price)", "max(price"), ('"prise" > 1', '"prise"')),
+        *(("price > 5 price", "price"), ("1 + abs(volume) > max(price)", "max"), ('"prise" > 1', '"prise"')),
         *(("é = 5", "é"), ("price > 5 and\n price > 1e999", "1e999"), ("price > 1;", ";")),
     ],
 )
@@ -292,8 +292,14 @@ def test_what_is_not_on_the_list_is_refused(where: str) -> None:
         "')' = symbol and " * 4 + "(" * 900,
         "if(" * 300,
         "case when " * 30 + "complete",
+        # What is within a type's parentheses is read twice; what some functions are made of, written twice.
+        "row(" * 31 + "1" + ")" * 31,
+        "uuid((" * 15 + "1" + "))" * 15,
+        "array_concat_agg(" * 31 + "price" + ")" * 31,
+        "initcap(initcap(price)) > 1",
+        "json_object(json_object(price)) > 1",
     ],
-    ids=range(23),
+    ids=range(28),
 )
 def test_absurd_and_enormous_expressions_are_refused(text: str) -> None:
     for compile_text in (compile_condition, compile_order):
