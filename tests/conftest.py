@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import kombu
 import pytest
@@ -26,13 +26,27 @@ def _flushes(item: pytest.Item) -> bool:
     return "transactional_db" in getattr(item, "fixturenames", ()) or bool(mark and mark.kwargs.get("transaction"))
 
 
+# What takes half a minute or more, a file or a folder.
+_LONGEST: Final = (
+    *("tests/browser", "tests/control/test_up.py", "tests/integration/test_controls.py", "tests/widgets/test_fuzz.py"),
+    *("tests/control/test_bench.py", "tests/project/test_compose.py", "tests/integration"),
+    *("tests/processors/test_checkpoints.py", "tests/control/test_api_fuzzed.py"),
+)
+
+
+def _place(item: pytest.Item) -> int:
+    path = item.path.relative_to(BASE_DIR)
+    return next((place for place, long in enumerate(_LONGEST) if path.is_relative_to(long)), len(_LONGEST))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell the parallel run what stays together, in which order: a file's tests, and last those that flush.
 
-    A RabbitMQ that was given serves one test at a time.
+    Of both the longest come first, so that no process works on alone at the end. A RabbitMQ that was given serves one
+    test at a time.
     """
-    items.sort(key=_flushes)
+    items.sort(key=lambda item: (_flushes(item), _place(item)))
     given = "TEST_AMQP_URL" in os.environ
     for item in items:
         if item.get_closest_marker("xdist_group"):

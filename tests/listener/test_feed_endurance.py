@@ -48,7 +48,7 @@ async def test_an_hour_of_reconnects_leaves_nothing_behind() -> None:
 
         async def rests(socket: web.WebSocketResponse) -> None:
             """A connection that holds for a moment, in which what is alive is counted."""
-            await client.until(lambda: client.state is State.LIVE)
+            await client.until(lambda: client.state is State.LIVE, seconds=30)
             await asyncio.sleep(0.05)
             seen.append(_alive())
             await socket.close()
@@ -57,7 +57,7 @@ async def test_an_hour_of_reconnects_leaves_nothing_behind() -> None:
         # After two rounds every cache is warm.
         server.scripts = (*drops * 2, rest, *drops * (_ROUNDS - 2), rest, server.accepts(EVENT))
         async with running(Client(server.address, HURRIED)) as client:
-            await client.until(lambda: len(server.connected_at) == len(server.scripts), seconds=30)
+            await client.until(lambda: len(server.connected_at) == len(server.scripts), seconds=60)
             await client.until(lambda: client.state is State.LIVE)
             await client.until(lambda: client.frames.count(EVENT.encode()) == 5 * _ROUNDS + 1)
     assert State.REFUSED not in client.states

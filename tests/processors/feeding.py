@@ -13,11 +13,17 @@ import msgspec
 from listener.events import Batch
 from listener.sorting import sort_frame
 from processors.accounts import accounts
+from processors.interest import Interest
 from processors.store import Source, Store
 from processors.tasks import FEED_TASKS
 
 NEW_YORK = ZoneInfo("America/New_York")
 Event = dict[str, Any]
+
+
+def as_anew(store: Store) -> None:
+    """Let this process know no more of who listens than a worker that has just started: it asks with its next batch."""
+    store.interest = Interest(store.redis)
 
 
 def at(text: str) -> int:

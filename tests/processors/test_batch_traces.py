@@ -12,7 +12,7 @@ from processors.batch_traces import DELIVERED, MERGED, TRACED, Delivered, Merged
 from processors.store import Store
 from processors.tasks import process_trades
 from project import queues
-from tests.processors.feeding import batch, begin, soon, trade
+from tests.processors.feeding import as_anew, batch, begin, soon, trade
 
 _HEADERS = {queues.HEADER_PUBLISHED: 1_000_000, queues.HEADER_MEASURED: True}
 
@@ -30,9 +30,7 @@ def test_a_batch_is_told_of_after_its_messages(store: Store) -> None:
         for channel in ("stocks:trades:AAPL", TRACED):
             pubsub.subscribe(channel)
             assert pubsub.get_message(timeout=5)["type"] == "subscribe"
-        store.redis.incr("tw:interest")
-        # The merge that hears of it comes first.
-        process_trades(batch([trade("MSFT", print_at, 10.0)]))
+        as_anew(store)
         followed = batch([trade("AAPL", print_at, 10.0)], name="a" * 32)
         process_trades.apply(args=(followed,), headers=_HEADERS).get()
         heard = [pubsub.get_message(timeout=5) for _ in range(2)]

@@ -19,6 +19,7 @@ from project.settings import BASE_DIR
 from tests.markets import OTHER_MARKETS, STOCK_EXTRAS
 from tests.processors.engines import OPEN, engine_of, scanner
 from tests.processors.feeding import Event, bar, batch, begin, feed_in, quote, trade
+from tests.services import wait_until
 from tests.widgets.described import check, check_heard, described
 from tests.widgets.serving import Talk, Web, new_token
 from widgets.protocol import checked_feed
@@ -190,6 +191,8 @@ def test_every_message_of_every_feed_is_as_described(web: Web) -> None:
         for _ in _market(store):
             for talk in (enveloped, deltas):
                 assert talk.ask(action="get", cache="status")["data"] is not None
+        # Put together once a second, by a thread of its own.
+        wait_until(lambda: store.redis.exists("status:components"), 30, "the system's state")
         asked = [feed for name, feed in _LIVELY.items() if name != "OtherMarket"]
         found = {feed: enveloped.ask(action="get", cache=feed, limit=2)["data"] for feed in asked}
         feed = _another_market(store)

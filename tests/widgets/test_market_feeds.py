@@ -6,7 +6,7 @@ import pytest
 
 from processors.store import default_store
 from tests.markets import OTHER_MARKETS, STOCK_EXTRAS, Documented
-from tests.processors.feeding import batch, begin, feed_in
+from tests.processors.feeding import as_anew, batch, begin, feed_in
 from tests.rights import VIEWER
 from tests.widgets.serving import Talk
 from widgets.protocol import checked_feed
@@ -31,8 +31,7 @@ def test_each_event_is_heard_and_answered_under_its_name(talk: Talk) -> None:
         source = f"live:{documented.market}:real-time"
         begin(default_store(), source)
         talk.subscribe(documented.key)
-        # Any merge tells a worker that interest changed.
-        feed_in(("unknown", batch([{"ev": "NEW"}], source=source)))
+        as_anew(default_store())
         feed_in((documented.feed, batch([documented.event], source=source, seq=time_ns() // 1_000)))
         assert talk.hear() == documented.event
         answer = talk.ask(action="get", cache=documented.key)
