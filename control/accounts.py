@@ -22,6 +22,7 @@ from django.shortcuts import render
 from control import lockout
 from control.models.secret_text import Undecipherable, decrypted, encrypted
 from control.roles import Role, assign
+from widgets.visitors.origins import request_address
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # the librar
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Whether a stranger may make an account: no."""
         return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """The client's address, as sockets and the audit log know it, too."""
+        return request_address(request) or str(super().get_client_ip(request))
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Refuse to look at a password while the account or the address is locked, and say for how long.
@@ -135,6 +140,9 @@ class SingleSignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]  # the li
         if sociallogin.is_existing:
             _follow_groups(sociallogin.user, sociallogin)
             return
+        for one in sociallogin.email_addresses:
+            # Some providers say it in words, of which "false" is as true as any.
+            one.verified = str(one.verified).lower() == "true"
         verified = [one.email for one in sociallogin.email_addresses if one.verified]
         if not verified:
             sociallogin.email_addresses, sociallogin.user.email = [], ""

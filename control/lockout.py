@@ -2,7 +2,8 @@
 
 Three counts: of one account from one address, which stops who guesses; of one address, which stops who tries one
 password with many accounts; and of one account from everywhere, which stops who has many addresses, and comes late,
-since it locks the owner out, too. He still comes in by passkey, and an administrator can lift it.
+since it locks the owner out, too; what is refused by the others does not count there, or one address would do it. The
+owner still comes in by passkey, and an administrator can lift it.
 """
 
 import logging
@@ -26,7 +27,7 @@ class _Limit(NamedTuple):
 
 _OF_ACCOUNT_AND_ADDRESS: Final = _Limit(5, 300)
 _OF_ADDRESS: Final = _Limit(30, 300)
-_OF_ACCOUNT: Final = _Limit(50, 3_600)
+_OF_ACCOUNT: Final = _Limit(100, 3_600)
 
 
 class Attempt:
@@ -42,9 +43,10 @@ class Attempt:
         self._address = household(address)
         self._account_key = f"{LOCKOUT}account:{account}"
         self._addresses_key = f"{LOCKOUT}addresses:{account}"
+        # As they are asked: who is refused by one is not counted by the next, and leaves no more keys behind.
         self._limits = {
-            _both_key(account, self._address): _OF_ACCOUNT_AND_ADDRESS,
             f"{LOCKOUT}address:{self._address}": _OF_ADDRESS,
+            _both_key(account, self._address): _OF_ACCOUNT_AND_ADDRESS,
             self._account_key: _OF_ACCOUNT,
         }
 
@@ -54,19 +56,18 @@ class Attempt:
         While the cache is away nothing is counted: whoever runs the system gets in to mend it.
         """
         try:
-            left_ms = [self._count(key, limit) for key, limit in self._limits.items()]
-            with default_store().redis.pipeline() as pipe:
-                pipe.sadd(self._addresses_key, self._address)
-                pipe.expire(self._addresses_key, _OF_ACCOUNT.within_s)
-                pipe.execute()
+            for key, limit in self._limits.items():
+                if left_ms := self._count(key, limit):
+                    return math.ceil(left_ms / 1_000)
+                if limit is _OF_ADDRESS:
+                    self._note_address()
         except redis.RedisError as error:
             log.warning("cache unreachable: failed logins are not counted: %s", error)
-            return 0
-        return math.ceil(max(left_ms) / 1_000)
+        return 0
 
     def succeeded(self) -> None:
         """Forget the failures of this account at this address; of the other counts, take this one back."""
-        both, address, account = self._limits
+        address, both, account = self._limits
         try:
             with default_store().redis.pipeline() as pipe:
                 pipe.delete(both)
@@ -76,6 +77,13 @@ class Attempt:
                 pipe.execute()
         except redis.RedisError as error:
             log.warning("cache unreachable: a login is not uncounted: %s", error)
+
+    def _note_address(self) -> None:
+        """Note whence the account is tried, for `lift`."""
+        with default_store().redis.pipeline() as pipe:
+            pipe.sadd(self._addresses_key, self._address)
+            pipe.expire(self._addresses_key, _OF_ACCOUNT.within_s)
+            pipe.execute()
 
     def _count(self, key: str, limit: _Limit) -> int:
         """Count once more; the milliseconds for which the limit is passed."""

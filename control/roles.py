@@ -76,7 +76,10 @@ def let_into_the_admin(
 
 
 def let_administrators_do_everything(**kwargs: Any) -> None:  # a receiver of post_migrate
-    """Give the group of administrators every permission, those of new models too."""
-    group = Group.objects.filter(name=Role.ADMINISTRATOR).first()
+    """Give the group of administrators every permission, those of new models too.
+
+    A group of that name that is not ours, as before migration 0011, has not the one that this gave ours.
+    """
+    group = Group.objects.filter(name=Role.ADMINISTRATOR, permissions__codename="manage_others").first()
     if group is not None:
         group.permissions.set(Permission.objects.all())

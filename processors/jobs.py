@@ -77,6 +77,17 @@ def forget_audit() -> None:
 
 
 @shared_task(acks_late=False, ignore_result=True)
+def forget_deliveries() -> None:
+    """Give up what has waited for a target for a day, and remove what is a month old."""
+    from control.notifications.delivering import forget_old
+
+    try:
+        forget_old()
+    except DatabaseError as error:
+        log.warning("old notification deliveries stay for now: %s", error)
+
+
+@shared_task(acks_late=False, ignore_result=True)
 def seed_day() -> None:
     """Go on filling up what the feed did not bring of the day."""
     from processors.seeding.seed import seed

@@ -83,6 +83,11 @@ app.conf.update(
             "schedule": 3600.0,
             "options": {"queue": queues.JOBS, "expires": 3600.0},
         },
+        "deliveries": {
+            "task": "processors.jobs.forget_deliveries",
+            "schedule": 3600.0,
+            "options": {"queue": queues.JOBS, "expires": 3600.0},
+        },
         "notifications": {
             "task": "processors.jobs.deliver_notifications",
             "schedule": 1.0,

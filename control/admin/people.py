@@ -35,6 +35,8 @@ _READING_HELP: Final = (
     "read the market. Single feeds are granted under Feed grants; superusers read everything. "
     "A change reaches open pages and programs within a second."
 )
+# Of whoever says what roles may do: else a password reset for somebody would be a way to all that he may.
+_HANDS_OUT: Final = "auth.change_group"
 _GROUPS_HELP: Final = " ".join(f"{role}: {words}" for role, words in IN_WORDS.items())
 
 
@@ -68,19 +70,24 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         return users.prefetch_related("groups").annotate(has_factor=Exists(factors))
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Superusers are changed by superusers alone."""
+        """Superusers are changed by superusers alone, staff by those who may hand out what makes them staff."""
         return self._may_handle(request, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Superusers are deleted by superusers alone."""
+        """Who may not be changed may not be deleted."""
         return self._may_handle(request, obj) and super().has_delete_permission(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """What is only shown: only a superuser makes another."""
-        return self.readonly_fields if request.user.is_superuser else (*self.readonly_fields, "is_superuser")
+        """What is only shown: only a superuser makes another, and who may not change groups lets nobody into one."""
+        if request.user.is_superuser:
+            return self.readonly_fields
+        given = () if request.user.has_perm(_HANDS_OUT) else ("is_staff", "groups", "user_permissions")
+        return (*self.readonly_fields, "is_superuser", *given)
 
     def _may_handle(self, request: HttpRequest, user: User | None) -> bool:
-        return user is None or not user.is_superuser or bool(request.user.is_superuser)
+        if user is None or request.user.is_superuser:
+            return True
+        return not user.is_superuser and (not user.is_staff or request.user.has_perm(_HANDS_OUT))
 
     @admin.display(description="second factor", boolean=True, ordering="has_factor")
     def second_factor(self, user: User) -> bool:
@@ -166,8 +173,11 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
         self.message_user(request, "Removed: their password lets them in until they set up another.")
 
     def _not_above(self, request: HttpRequest, queryset: QuerySet[User]) -> QuerySet[User]:
-        """Those whom somebody may handle: superusers are a superuser's."""
-        return queryset if request.user.is_superuser else queryset.filter(is_superuser=False)
+        """Those whom somebody may handle."""
+        if request.user.is_superuser:
+            return queryset
+        found = queryset.filter(is_superuser=False)
+        return found if request.user.has_perm(_HANDS_OUT) else found.filter(is_staff=False)
 
 
 @admin.register(Group)

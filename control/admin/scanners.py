@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from control.admin.noting import note
 from control.models import NotificationTarget, Scanner
 from control.models.scanners import MOST_COLUMNS, MOST_TARGETS
+from control.roles import manages_others
 from processors import fields
 
 _ONE_LINE: Final = {
@@ -148,16 +149,18 @@ class ScannerAdmin(ModelAdmin):  # type: ignore[misc]
         obj: Scanner | None = kwargs.get("obj")
         changeable = self.has_change_permission(request, obj) if obj is not None else self.has_add_permission(request)
         response: TemplateResponse = super().render_change_form(
-            request, {**context, "editor": _editor(obj) if changeable else None}, *args, **kwargs
+            request, {**context, "editor": _editor(request, obj) if changeable else None}, *args, **kwargs
         )
         return response
 
 
-def _editor(scanner: Scanner | None) -> dict[str, Any]:
+def _editor(request: HttpRequest, scanner: Scanner | None) -> dict[str, Any]:
     """What the editor in the page is told; see `widgets/frontend/src/editor/page.ts`."""
     from processors.scanning.scan import FUNCTIONS  # polars: only where a scanner is edited
 
     targets = NotificationTarget.objects.select_related("owner").order_by("name")
+    if not manages_others(request.user):
+        targets = targets.filter(Q(owner_id=request.user.pk) | Q(owner__isnull=True))
     return {
         "validate_url": reverse("api:validate"),
         "preview_url": reverse("api:preview"),

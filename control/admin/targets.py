@@ -6,13 +6,14 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from control.admin.history import HistoryAdmin
 from control.admin.keyset import KeysetChangeList
+from control.admin.owned import OwnedAdmin
 from control.models import NotificationDelivery, NotificationTarget
+from control.roles import manages_others
 
 
 class TargetForm(ModelForm):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -37,18 +38,19 @@ class TargetForm(ModelForm):  # type: ignore[type-arg]  # generic in the stubs a
 
 
 @admin.register(NotificationTarget)
-class NotificationTargetAdmin(ModelAdmin):  # type: ignore[misc]
+class NotificationTargetAdmin(OwnedAdmin):
     """Where alerts go beside the page; a test is sent with the button below."""
 
     form = TargetForm
     list_display = ("name", "service", "belongs_to", "enabled", "last_sent_at", "last_error")
-    list_editable = ("enabled",)
     list_filter = ("enabled", "owner")
     list_select_related = ("owner",)
     search_fields = ("name", "owner__username")
     fields = ("name", "owner", "url", "enabled", "last_sent_at", "last_error")
     readonly_fields = ("last_sent_at", "last_error")
     autocomplete_fields = ("owner",)
+    # Not editable in the list: a row whose address cannot be read would be saved without one.
+    actions = ("switch_on", "switch_off")
     actions_submit_line = ("save_and_test",)
 
     @admin.display(description="service")
@@ -60,6 +62,21 @@ class NotificationTargetAdmin(ModelAdmin):  # type: ignore[misc]
     def belongs_to(self, target: NotificationTarget) -> str:
         """Whose scanners' alerts it takes."""
         return str(target.owner or "everyone's scanners")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """For everyone's scanners, where one may make those."""
+        said = super().get_changeform_initial_data(request)
+        return said | {"owner": None} if manages_others(request.user) and "owner" not in request.GET else said
+
+    @admin.action(description="Switch the selected targets on", permissions=["change"])
+    def switch_on(self, request: HttpRequest, queryset: QuerySet[NotificationTarget]) -> None:
+        """Let alerts go there."""
+        self.message_user(request, f"{queryset.update(enabled=True)} on.")
+
+    @admin.action(description="Switch the selected targets off", permissions=["change"])
+    def switch_off(self, request: HttpRequest, queryset: QuerySet[NotificationTarget]) -> None:
+        """Let no more alerts go there."""
+        self.message_user(request, f"{queryset.update(enabled=False)} off.")
 
     @action(description="Save and send a test", permissions=["change"])  # type: ignore[untyped-decorator]
     def save_and_test(self, request: HttpRequest, obj: NotificationTarget) -> None:
@@ -93,9 +110,19 @@ class NotificationDeliveryAdmin(HistoryAdmin):
         return DeliveryChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[NotificationDelivery]:
-        """All of them; of the alerts only their names."""
+        """All of them, or of one's own targets; of the alerts only their names."""
         found: QuerySet[NotificationDelivery] = super().get_queryset(request)
+        if not _sees_all_deliveries(request):
+            found = found.filter(target__owner_id=request.user.pk or 0)
         return found.select_related("alert", "target").defer("alert__row", "target__url")
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Others' targets are not named to whom they are no concern."""
+        return self.list_filter if _sees_all_deliveries(request) else ("state",)
+
+
+def _sees_all_deliveries(request: HttpRequest) -> bool:
+    return manages_others(request.user) or request.user.has_perm("control.view_system")
 
 
 def _shown(address: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from allauth.account.decorators import reauthentication_required
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -10,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
@@ -126,6 +128,11 @@ class ApiTokenAdmin(ModelAdmin):  # type: ignore[misc]
         # A token acts as its user: who makes one for somebody else may do what that one may.
         form.base_fields["user"].queryset = _may_act_as(request)
         return form
+
+    @method_decorator(reauthentication_required)
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None) -> Any:
+        """The form, for who came in or gave his password lately."""
+        return super().add_view(request, form_url, extra_context)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """One's own, unless it is said otherwise."""

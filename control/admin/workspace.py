@@ -8,18 +8,19 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from control.admin.owned import OwnedAdmin
 from control.models import Layout, PriceLevel, Watchlist
 
 _BETWEEN: Final = re.compile(r"[\s,;]+")
 
 
 @admin.register(PriceLevel)
-class PriceLevelAdmin(ModelAdmin):  # type: ignore[misc]
-    """Price levels of all users; one is followed within a second."""
+class PriceLevelAdmin(OwnedAdmin):
+    """Price levels; one is followed within a second."""
 
+    owner = "user"
     list_display = ("symbol", "direction", "price", "user", "note", "cooldown_s", "enabled")
     list_editable = ("enabled",)
     list_filter = ("enabled", "direction")
@@ -28,10 +29,6 @@ class PriceLevelAdmin(ModelAdmin):  # type: ignore[misc]
     search_help_text = "A symbol, a user, or words of a note"
     autocomplete_fields = ("user",)
     fields = ("user", "symbol", "price", "direction", "note", "cooldown_s", "enabled")
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """One's own, unless it is said otherwise."""
-        return {"user": request.user.pk, **super().get_changeform_initial_data(request)}
 
 
 class SymbolsField(forms.CharField):
@@ -65,8 +62,8 @@ class WatchlistForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in th
 
 
 @admin.register(Watchlist)
-class WatchlistAdmin(ModelAdmin):  # type: ignore[misc]
-    """Everybody's lists of symbols."""
+class WatchlistAdmin(OwnedAdmin):
+    """Lists of symbols."""
 
     form = WatchlistForm
     list_display = ("name", "owner", "how_many", "beginning", "updated_at")
@@ -86,10 +83,6 @@ class WatchlistAdmin(ModelAdmin):  # type: ignore[misc]
         """The first of them."""
         first = ", ".join(watchlist.symbols[:6])
         return f"{first}, …" if len(watchlist.symbols) > 6 else first
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """One's own, unless it is said otherwise."""
-        return {"owner": request.user.pk, **super().get_changeform_initial_data(request)}
 
 
 class _Indented(json.JSONEncoder):
@@ -120,8 +113,8 @@ class LayoutForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the s
 
 
 @admin.register(Layout)
-class LayoutAdmin(ModelAdmin):  # type: ignore[misc]
-    """Everybody's arrangements of the page."""
+class LayoutAdmin(OwnedAdmin):
+    """Arrangements of the page."""
 
     form = LayoutForm
     list_display = ("name", "owner", "shared", "revision", "updated_at")
@@ -139,10 +132,6 @@ class LayoutAdmin(ModelAdmin):  # type: ignore[misc]
         found: QuerySet[Layout] = super().get_queryset(request)
         match = request.resolver_match
         return found.defer("content") if match is not None and match.url_name == "control_layout_changelist" else found
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """One's own, unless it is said otherwise."""
-        return {"owner": request.user.pk, **super().get_changeform_initial_data(request)}
 
     def save_model(self, request: HttpRequest, obj: Layout, form: Any, change: bool) -> None:
         """Save as the next revision, so that an open page learns that its own is old."""

@@ -52,8 +52,15 @@ _VERBOSE = {
 }
 
 
+# Groups that were there before under our names are others', and may mean anything.
+_OURS = ("trader", "administrator")
+_SET_ASIDE = " (before roles)"
+
+
 def add(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     group, user = apps.get_model("auth", "Group"), apps.get_model("auth", "User")
+    for name in _OURS:
+        group.objects.filter(name=name).update(name=f"{name}{_SET_ASIDE}")
     viewer, trader, operator, administrator = (
         group.objects.get_or_create(name=name)[0] for name in ("viewer", "trader", "operator", "administrator")
     )
@@ -86,7 +93,9 @@ def _permissions(apps: Apps, wanted: Iterable[tuple[str, str]]) -> list[models.M
 
 def remove(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     groups = apps.get_model("auth", "Group").objects
-    groups.filter(name__in=("trader", "administrator")).delete()
+    groups.filter(name__in=_OURS).delete()
+    for name in _OURS:
+        groups.filter(name=f"{name}{_SET_ASIDE}").update(name=name)
     for name, permissions in (("viewer", _TOKENS), ("operator", set(_OPERATOR) - {("view_sockets", "feedgrant")})):
         for one in groups.filter(name=name):
             one.permissions.remove(*_permissions(apps, permissions))

@@ -42,11 +42,20 @@ class NotificationTarget(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @classmethod
+    def reached(cls) -> "models.QuerySet[NotificationTarget]":
+        """Those that are switched on, and whose owners are."""
+        return cls.objects.filter(models.Q(owner__isnull=True) | models.Q(owner__is_active=True), enabled=True)
+
     def clean(self) -> None:
         """Refuse an address that leads nowhere, or where none may."""
         # apprise with it: only when one is edited.
         from control.notifications.addresses import BadAddress, check_way, service_of
 
+        kept = type(self).objects.filter(pk=self.pk).values_list("url", flat=True).first()
+        if self.url and self.url == kept:
+            # Whose host is gone meanwhile can still be renamed and switched off.
+            return
         try:
             check_way(service_of(self.url or ""))
         except BadAddress as error:

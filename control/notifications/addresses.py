@@ -4,14 +4,16 @@ Addresses are apprise's (https://github.com/caronc/apprise/wiki). They carry sec
 to say who need not be trusted with this machine's own network.
 """
 
-import ipaddress
+import logging
 import re
 import socket
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from apprise import Apprise, AppriseAsset, NotifyBase
 from django.conf import settings
+
+from control.notifications.guard import is_public
 
 # Services over the network alone: apprise also knows ways to this machine's desktop, log and files.
 SERVICES: Final = frozenset(
@@ -28,9 +30,15 @@ _CONNECT_S: Final = 4.0
 _READ_S: Final = 8.0
 _MOST_CHARACTERS: Final = 2_000
 _SHORTEST_SECRET: Final = 4
+# Each is a message of its own, with its own patience, and services are not asked too quickly.
+_MOST_RECIPIENTS: Final = 5
 
 # Redirects would lead past the look at where an address goes.
 _ASSET: Final = AppriseAsset(app_id="Tapewatch", app_desc="Tapewatch alerts", app_url="", http_redirects=False)
+# Its own lines may carry parts of addresses; what it complains of is captured, cleaned and stored (`delivering`).
+_LOG: Final = logging.getLogger("apprise")
+_LOG.propagate = False
+_LOG.setLevel(logging.WARNING)
 
 
 class BadAddress(ValueError):
@@ -66,6 +74,8 @@ def service_of(address: str) -> NotifyBase:
         raise BadAddress(_USAGE)
     if service is None:
         raise BadAddress(f"{scheme}:// needs more than that: see its page in apprise's wiki for what belongs in it.")
+    if len(service) > _MOST_RECIPIENTS:
+        raise BadAddress(f"Name at most {_MOST_RECIPIENTS} recipients; for more make another target.")
     service.redirects = False
     service.socket_connect_timeout, service.socket_read_timeout = _CONNECT_S, _READ_S
     return service  # type: ignore[no-any-return]
@@ -84,7 +94,7 @@ def check_way(service: NotifyBase) -> None:
             found = {entry[4][0] for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
         except (OSError, UnicodeError) as error:
             raise BadAddress("The host has no address: check its name.") from error
-        if not all(_is_public(str(ip)) for ip in found):
+        if not all(is_public(str(ip)) for ip in found):
             raise BadAddress("The host is in a private network. Set NOTIFY_PRIVATE=1 where notifications may go there.")
 
 
@@ -101,7 +111,9 @@ def shown(address: str) -> str:
 def without_secrets(text: str, address: str) -> str:
     """A service's complaint, without anything that stands in its address: it may be stored and shown."""
     host = {host.lower() for host in _hosts_of(address)}
-    for piece in sorted(set(re.split(r"[^\w.\-]+", address)), key=len, reverse=True):
+    # As they stand in it, and as they are meant.
+    pieces = {*re.split(r"[^\w.\-]+", address), *map(unquote, re.split(r"[/?&=:@#]+", address))}
+    for piece in sorted(pieces, key=len, reverse=True):
         if len(piece) >= _SHORTEST_SECRET and piece.lower() not in host and piece.lower() not in SERVICES:
             text = text.replace(piece, "…")
     return text
@@ -136,9 +148,3 @@ def _hosts_of(address: str) -> list[str]:
         return _hosts(service_of(address))
     except BadAddress:
         return []
-
-
-def _is_public(ip: str) -> bool:
-    found = ipaddress.ip_address(ip.partition("%")[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_global and not found.is_multicast

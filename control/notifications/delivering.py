@@ -3,16 +3,20 @@
 import logging
 import random
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from datetime import datetime, timedelta
+from threading import get_ident
 from typing import Any, Final
 
-from apprise import LogCapture, NotifyBase
+from apprise import NotifyBase
+from django.conf import settings
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from control.models import Alert, NotificationDelivery, NotificationTarget, Scanner
 from control.notifications.addresses import BadAddress, check_way, service_of, without_secrets
+from control.notifications.guard import public_only
 from control.notifications.wording import body, subject
 
 log = logging.getLogger(__name__)
@@ -25,15 +29,20 @@ _EVERY_S: Final = 3.0
 _MOST_IN_A_MESSAGE: Final = 20
 _MOST_AT_ONCE: Final = 8
 _MOST_TARGETS_A_ROUND: Final = 32
+# Services of strangers may answer drop by drop, for ever.
+_LONGEST_ROUND_S: Final = 45.0
+# What is in hand is nobody else's for so long, which is more than a round; after an end in the middle it is due again.
+_IN_HAND: Final = timedelta(seconds=90)
 _KEPT: Final = timedelta(days=30)
+_FORGOTTEN_AT_ONCE: Final = 1_000
 # Of a target that was switched off meanwhile, say.
 _WORTH_SENDING: Final = timedelta(days=1)
 # Whoever takes webhooks can tell a repeat without reading the text.
 _ID_HEADER: Final = "X-Tapewatch-Alert"
 _LONGEST_ERROR: Final = 500
 
-# Its own lines may carry parts of addresses; what it complains of is captured, cleaned and stored.
-logging.getLogger("apprise").propagate = False
+# The targets that this process is sending to, those of earlier rounds that do not end among them.
+_spoken_to: Final[set[int]] = set()
 
 
 def deliver(kind: str) -> int:
@@ -51,14 +60,38 @@ def deliver(kind: str) -> int:
         django.db.DatabaseError: The database cannot be used.
     """
     now = timezone.now()
-    ready = [rows for target in _due_targets(now) if (rows := _due(target, now))]
+    ready = [rows for target in _due_targets(now) if target.pk not in _spoken_to and (rows := _due(target, now))]
     if not ready:
         return 0
+    _put_off([row for rows in ready for row in rows], now + _IN_HAND)
     names = dict(Scanner.objects.values_list("slug", "name"))
-    with ThreadPoolExecutor(_MOST_AT_ONCE, "notify") as threads:
-        # The threads open no database.
-        errors = threads.map(lambda rows: send(rows[0].target, [row.alert for row in rows], names, kind), ready)
-        return sum(_settle(rows, error) for rows, error in zip(ready, errors, strict=True))
+    threads = ThreadPoolExecutor(_MOST_AT_ONCE, "notify")
+    sending = {threads.submit(_speak, rows, names, kind): rows for rows in ready}
+    arrived = 0
+    try:
+        for sent in as_completed(list(sending), _LONGEST_ROUND_S):
+            arrived += _settle(sending.pop(sent), sent.result())
+    except TimeoutError:
+        for sent, rows in sending.items():
+            if sent.cancel():
+                _put_off(rows, now)
+            else:
+                arrived += _settle(
+                    rows, sent.result() if sent.done() else f"No answer within {_LONGEST_ROUND_S:.0f} s."
+                )
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    return arrived
+
+
+def _speak(rows: Sequence[NotificationDelivery], names: dict[str, str], kind: str) -> str:
+    # In a thread, which opens no database.
+    target = rows[0].target
+    _spoken_to.add(target.pk)
+    try:
+        return send(target, [row.alert for row in rows], names, kind)
+    finally:
+        _spoken_to.discard(target.pk)
 
 
 def send(target: NotificationTarget, alerts: Sequence[Alert], names: dict[str, str], kind: str) -> str:
@@ -88,7 +121,11 @@ def forget_old() -> int:
     now = timezone.now()
     waiting = NotificationDelivery.objects.filter(state=NotificationDelivery.State.WAITING)
     waiting.filter(created_at__lt=now - _WORTH_SENDING).update(state=NotificationDelivery.State.GIVEN_UP)
-    return NotificationDelivery.objects.filter(created_at__lt=now - _KEPT).delete()[0]
+    old, removed = NotificationDelivery.objects.filter(created_at__lt=now - _KEPT).order_by("pk"), 0
+    # A step takes the database's lock for a moment only.
+    while some := list(old.values_list("pk", flat=True)[:_FORGOTTEN_AT_ONCE]):
+        removed += NotificationDelivery.objects.filter(pk__in=some).delete()[0]
+    return removed
 
 
 def _notify(address: str, title: str, text: str, ids: str) -> str:
@@ -100,26 +137,46 @@ def _notify(address: str, title: str, text: str, ids: str) -> str:
     headers: Any = getattr(service, "headers", None)
     if isinstance(headers, dict):
         headers[_ID_HEADER] = ids
-    said = _sent(service, title, text)
-    return without_secrets(said, address)[:_LONGEST_ERROR]
+    said = without_secrets(_sent(service, title, text), address)
+    # What a stranger's server said may hold what no database can.
+    return "".join(one if one.isprintable() else " " for one in said)[:_LONGEST_ERROR].strip()
+
+
+class _Complaints(logging.Handler):
+    """What apprise complains of in this thread; in others it speaks of other people's targets."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._thread = get_ident()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line of ours."""
+        if record.thread == self._thread:
+            self.lines.append(record.getMessage().strip())
 
 
 def _sent(service: NotifyBase, title: str, text: str) -> str:
-    with LogCapture(level=logging.WARNING, fmt="%(message)s") as complaints:  # type: ignore[no-untyped-call]
-        try:
+    complaints, apprise = _Complaints(), logging.getLogger("apprise")
+    apprise.addHandler(complaints)
+    try:
+        with nullcontext() if settings.NOTIFY_PRIVATE else public_only():
             if service.notify(body=text, title=title, body_format="text"):
                 return ""
-        except Exception as error:  # noqa: BLE001 - a service's code meets whatever a stranger's server answers
-            return f"{service.service_name}: {type(error).__name__}"
-        lines = str(complaints.getvalue()).split("\n")
-    return " ".join(line.strip() for line in lines if line.strip()) or f"{service.service_name} did not take it."
+    except Exception as error:  # noqa: BLE001 - a service's code meets whatever a stranger's server answers
+        return f"{service.service_name}: {type(error).__name__}"
+    finally:
+        apprise.removeHandler(complaints)
+    return " ".join(filter(None, complaints.lines)) or f"{service.service_name} did not take it."
 
 
 def _due_targets(now: datetime) -> QuerySet[NotificationTarget]:
     """Those that something waits for and that may hear from us again, whoever has waited longest first."""
-    waiting = NotificationDelivery.objects.filter(state=NotificationDelivery.State.WAITING, next_at__lte=now)
+    waiting = NotificationDelivery.objects.filter(state=NotificationDelivery.State.WAITING)
     rested = Q(last_sent_at__isnull=True) | Q(last_sent_at__lte=now - timedelta(seconds=_EVERY_S))
-    found = NotificationTarget.objects.filter(rested, enabled=True, pk__in=waiting.values("target"))
+    # New alerts do not shorten the pause of a target that has failed, nor go to one that is being spoken to.
+    found = NotificationTarget.reached().filter(rested, pk__in=waiting.filter(next_at__lte=now).values("target"))
+    found = found.exclude(pk__in=waiting.filter(next_at__gt=now).values("target"))
     return found.order_by(F("last_sent_at").asc(nulls_first=True))[:_MOST_TARGETS_A_ROUND]
 
 
@@ -129,6 +186,10 @@ def _due(target: NotificationTarget, now: datetime) -> list[NotificationDelivery
     for row in found:
         row.target = target
     return found
+
+
+def _put_off(rows: list[NotificationDelivery], until: datetime) -> None:
+    NotificationDelivery.objects.filter(pk__in=[row.pk for row in rows]).update(next_at=until)
 
 
 def _settle(rows: list[NotificationDelivery], error: str) -> int:
@@ -161,7 +222,6 @@ def pause(attempts: int) -> float:
 
 
 def _note(target: NotificationTarget, error: str, now: datetime) -> None:
-    target.last_error = error
-    if not error:
-        target.last_sent_at = now
-    target.save(update_fields=["last_error", "last_sent_at"])
+    # It may have been removed meanwhile.
+    said: dict[str, Any] = {"last_error": error} if error else {"last_error": "", "last_sent_at": now}
+    NotificationTarget.objects.filter(pk=target.pk).update(**said)

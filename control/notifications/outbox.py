@@ -6,7 +6,8 @@ from typing import Final
 
 from django.utils import timezone
 
-from control.models import Alert, NotificationDelivery, NotificationTarget, PriceLevel, Scanner
+from control.feed_patterns import allows
+from control.models import Alert, FeedGrant, NotificationDelivery, NotificationTarget, PriceLevel, Scanner
 
 _LEVEL: Final = "level:"
 
@@ -15,6 +16,7 @@ def take(alerts: Iterable[Alert]) -> None:
     """Make a delivery for each target that an alert's rule names; one that is there already stays as it is.
 
     A scanner's targets are its owner's, or for a scanner of everyone the common ones; a price level's are its user's.
+    Who may not read an alert is not sent it either.
 
     Raises:
         django.db.DatabaseError: They cannot be written.
@@ -26,20 +28,20 @@ def take(alerts: Iterable[Alert]) -> None:
     if not wanted:
         return
     owners = {owner for owner, _ in wanted.values()}
+    patterns = FeedGrant.objects.patterns_of([owner for owner in owners if owner is not None])
     targets: dict[tuple[int | None, str], int] = {}
     # SQL's NULL is in no list.
     for rows in (
-        NotificationTarget.objects.filter(owner__in=owners - {None}),
-        NotificationTarget.objects.filter(owner__isnull=True),
+        NotificationTarget.reached().filter(owner__in=owners - {None}),
+        NotificationTarget.reached().filter(owner__isnull=True),
     ):
-        targets |= {
-            (owner, name): pk for pk, owner, name in rows.filter(enabled=True).values_list("pk", "owner", "name")
-        }
+        targets |= {(owner, name): pk for pk, owner, name in rows.values_list("pk", "owner", "name")}
     now = timezone.now()
     NotificationDelivery.objects.bulk_create(
         (
             NotificationDelivery(target_id=targets[owner, name], alert=alert, next_at=now)
             for rule, (owner, names) in wanted.items()
+            if owner is None or allows(patterns[owner], "alerts") or allows(patterns[owner], f"alerts:{rule}")
             for name in dict.fromkeys(names)
             if (owner, name) in targets
             for alert in by_rule[rule]

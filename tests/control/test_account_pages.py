@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.usersessions.models import UserSession
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.test import Client
@@ -15,6 +15,7 @@ from control.logins import device
 from control.models import ApiToken
 from control.roles import Role
 from tests.control.account_people import PASSWORD, log_in, words
+from tests.rights import user_in
 from widgets.visitors.access import Credential, Grant, grants_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("valkey")]
@@ -242,3 +243,24 @@ def test_every_page_says_what_it_may_load(pages: dict[str, Any]) -> None:
         assert not re.search(r"<script(?![^>]*\bsrc=)[^>]*>[^<]|\son(?:click|load|error|submit)=|javascript:", html), (
             path
         )
+
+
+def test_who_helps_with_passwords_comes_to_no_power_by_it() -> None:
+    helper, boss, guest = user_in(None, "helper"), user_in(Role.ADMINISTRATOR), user_in(Role.TRADER, "guest")
+    helper.user_permissions.add(*Permission.objects.filter(codename__in=("view_user", "change_user")))
+    User.objects.filter(pk=helper.pk).update(is_staff=True)
+    page = Client()
+    page.force_login(helper)
+    group = Group.objects.get(name=Role.ADMINISTRATOR)
+    form = {"username": "guest", "is_active": "on", "is_staff": "on", "groups": [group.pk], "first_name": "Gus"}
+    dates = {"date_joined_0": "2026-01-01", "date_joined_1": "00:00:00"}
+    assert page.post(f"/admin/auth/user/{guest.pk}/change/", form | dates).status_code == 302
+    guest.refresh_from_db()
+    assert (guest.first_name, guest.is_staff) == ("Gus", False)
+    assert guest.groups.get().name == Role.TRADER
+    for user in (boss, helper):
+        assert page.post(f"/admin/auth/user/{user.pk}/change/", form | dates).status_code == 403
+        assert page.get(f"/admin/auth/user/{user.pk}/password/").status_code == 403
+    ApiToken.issue(boss)
+    page.post("/admin/auth/user/", {"action": "log_out_everywhere", "_selected_action": [boss.pk]})
+    assert ApiToken.standing().filter(user=boss).exists()

@@ -56,15 +56,33 @@ def test_one_password_at_many_accounts_locks_the_address(ann: User) -> None:
 
 
 def test_many_addresses_lock_the_account_for_an_hour() -> None:
-    for n in range(50):
+    for n in range(100):
         assert Attempt("ann", f"10.0.0.{n}").wait_s() == 0
     assert 3_590 <= Attempt("Ann ", "10.1.0.1").wait_s() <= 3_600
+
+
+def test_one_address_locks_nobody_out_but_itself(valkey: EmbeddedValkey) -> None:
+    for _ in range(150):
+        Attempt("ann", "192.0.2.7").wait_s()
+    assert Attempt("ann", "198.51.100.9").wait_s() == 0
+    with redis.Redis.from_url(valkey.url) as cache:
+        before = cache.dbsize()
+        for n in range(20):
+            Attempt(f"nobody {n}", "192.0.2.7").wait_s()
+        # Nor does it fill the cache.
+        assert cache.dbsize() == before
 
 
 def test_addresses_of_one_ipv6_household_are_counted_together() -> None:
     waits = [Attempt("ann", f"2001:db8:1:2::{n}").wait_s() for n in range(1, 7)]
     assert waits[:5] == [0] * 5
     assert waits[5] > 0
+
+
+def test_ipv4_clients_of_a_socket_for_both_kinds_are_told_apart() -> None:
+    waits = [Attempt("ann", "::ffff:192.0.2.7").wait_s() for _ in range(6)]
+    assert waits[5] > 0
+    assert Attempt("ann", "::ffff:192.0.2.8").wait_s() == 0
 
 
 def test_a_login_forgets_its_own_failures_and_nobody_elses(valkey: EmbeddedValkey) -> None:
@@ -214,6 +232,9 @@ def test_sensitive_changes_ask_again_of_who_came_in_a_while_ago(
         assert answer.headers["Location"].startswith("/accounts/reauthenticate/?next=")
     form = {"name": "late", "scopes": ["read"], "days": "7"}
     assert at_home.post("/accounts/tokens/", form).headers["Location"].startswith("/accounts/reauthenticate/")
+    # Nor by another way.
+    assert at_home.post("/api/v1/tokens", {"name": "late"}, "application/json").status_code == 403
+    assert not ApiToken.objects.exists()
     assert "Incorrect password" in words(at_home.post("/accounts/reauthenticate/", {"password": "wrong"}))
     # The right one goes on where it was.
     done = at_home.post("/accounts/reauthenticate/?next=/accounts/tokens/", {"password": PASSWORD})

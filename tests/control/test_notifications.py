@@ -2,27 +2,29 @@
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
+from threading import Thread
 from typing import Any
 
 import msgspec
 import pytest
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
-from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from control.models import Alert, NotificationDelivery, NotificationTarget, PriceLevel, Scanner
 from control.notifications import delivering
-from control.notifications.addresses import BadAddress, check_way, service_of, shown, without_secrets
 from control.notifications.delivering import deliver, forget_old
+from control.notifications.guard import PrivateNetwork, public_only
 from control.roles import Role
+from processors.jobs import forget_deliveries
 from processors.scanning.alert_history import store_alerts
 from processors.store import ALERTS_OUTBOX, Store, default_store
+from project.celery import app
 from project.embedded import EmbeddedValkey
 from tests.control.api_callers import Api
 from tests.control.webhook import Webhook, webhook
@@ -71,72 +73,6 @@ def _alert(rule: str, symbol: str = "AAPL", kind: str = "enter", **row: Any) -> 
 def _store(store: Store, *alerts: dict[str, Any]) -> None:
     store.redis.rpush(ALERTS_OUTBOX, *(msgspec.json.encode(alert) for alert in alerts))
     store_alerts(store)
-
-
-@pytest.mark.parametrize(
-    ("address", "service"),
-    [
-        (_TELEGRAM, "Telegram"),
-        ("discord://12345678901234567/abcdefghijABCDEFGHIJ", "Discord"),
-        ("https://discord.com/api/webhooks/12345678901234567/abcdefghijABCDEFGHIJabcdefghij", "Discord"),
-        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/", "Slack"),
-        ("mailtos://me:secret@gmail.com?to=x@y.com", "E-Mail (smtp.gmail.com)"),
-        ("https://hooks.example.com/a/secretpath", "JSON (hooks.example.com)"),
-        ("jsons://user:secret@hooks.example.com/", "JSON (hooks.example.com)"),
-        ("ntfy://topic", "ntfy"),
-    ],
-)
-def test_addresses_of_services_and_what_is_shown_of_them(address: str, service: str) -> None:
-    assert shown(address) == service
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "",
-        "nonsense",
-        "syslog://",
-        "dbus://",
-        "file:///etc/passwd",
-        "http://[",
-        "tgram://",
-        "jsons://ho\nst/",
-        "json://" + "x" * 3_000,
-        "mailtos://me:pw@gmail.com?pgp=yes&pgpkey=/etc/passwd",
-        "jsons://hooks.example.com/?redirect=yes",
-        "tgram://123456789:abcdefg_hijklmnop-lead/12315544/?rto=3600",
-    ],
-)
-def test_what_is_no_address_is_refused_and_never_repeated(address: str) -> None:
-    with pytest.raises(BadAddress) as refused:
-        service_of(address)
-    assert len(address) < 10 or address not in str(refused.value)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "10.1.2.3", "169.254.169.254", "[::1]", "0.0.0.0"])  # noqa: S104
-def test_nothing_is_sent_into_private_networks(host: str) -> None:
-    with pytest.raises(BadAddress, match="private network"):
-        check_way(service_of(f"json://{host}/hook"))
-    target = NotificationTarget(name="hook", url=f"https://{host}/hook")
-    with pytest.raises(ValidationError, match="private network"):
-        target.full_clean()
-    assert "private network" in delivering.send_test(_target(None, f"https://{host}/hook"))
-
-
-def test_addresses_are_encrypted_and_lost_with_their_key_alone(settings: Settings, user: User) -> None:
-    target = _target(user, _TELEGRAM)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT url FROM control_notificationtarget")
-        (kept,) = cursor.fetchone()
-    assert "123456789" not in kept
-    former, settings.SECRET_KEY = settings.SECRET_KEY, "another" * 10
-    settings.SECRET_KEY_FALLBACKS = [former]
-    target.refresh_from_db()
-    assert target.url == _TELEGRAM
-    settings.SECRET_KEY_FALLBACKS = []
-    target.refresh_from_db()
-    assert target.url == ""
-    assert "enter it anew" in delivering.send_test(target)
 
 
 def test_an_alert_goes_to_the_targets_that_its_rule_names_and_to_nobody_elses(store: Store, user: User) -> None:
@@ -227,12 +163,130 @@ def test_what_is_refused_is_tried_again_later_and_given_up_at_last(
     assert NotificationDelivery.objects.get().state == "given_up"
     NotificationDelivery.objects.update(created_at=timezone.now() - timedelta(days=31))
     assert forget_old() == 1
+    assert forget_deliveries.name in {entry["task"] for entry in app.conf.beat_schedule.values()}
 
 
-def test_nothing_of_an_address_is_left_in_a_complaint() -> None:
-    said = "Failed to post to https://hooks.example.com/a/secretpath as user:hushhush, token 123456789:abc"
-    clean = without_secrets(said, "jsons://user:hushhush@hooks.example.com/a/secretpath?token=123456789:abc")
-    assert clean == "Failed to post to https://hooks.example.com/a/… as …:…, … …:abc"
+def test_who_is_switched_off_or_may_not_read_alerts_is_sent_none(store: Store, hook: Webhook) -> None:
+    begin(store, clock=_AT)
+    ann, off, blind = new_user("ann"), new_user("off"), new_user("blind", "scanners:*")
+    for user in (ann, off, blind):
+        _target(user, hook.address)
+        _scanner(user.username, user, "phone")
+    User.objects.filter(pk=off.pk).update(is_active=False)
+    _store(store, *(_alert(name) for name in ("ann", "off", "blind")))
+    (delivery,) = NotificationDelivery.objects.all()
+    assert delivery.target.owner == ann
+    # Nor is what was on its way.
+    User.objects.filter(pk=ann.pk).update(is_active=False)
+    assert deliver("live") == 0
+    assert hook.received == []
+
+
+def test_one_target_that_is_removed_meanwhile_keeps_no_other_from_being_settled(
+    store: Store, user: User, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(store, clock=_AT)
+    for name in ("first", "second"):
+        _target(user, hook.address, name)
+    _scanner("mine", user, "first", "second")
+    _store(store, _alert("mine"))
+    settle = delivering._settle
+
+    def removed_first(rows: list[NotificationDelivery], error: str) -> int:
+        NotificationTarget.objects.filter(name="first").delete()
+        return settle(rows, error)
+
+    monkeypatch.setattr(delivering, "_settle", removed_first)
+    deliver("live")
+    assert [row.state for row in NotificationDelivery.objects.all()] == ["sent"]
+
+
+def test_what_is_in_hand_is_nobody_elses_and_due_again_after_an_end(
+    store: Store, user: User, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(store, clock=_AT)
+    _target(user, hook.address)
+    _scanner("mine", user, "phone")
+    _store(store, _alert("mine"))
+    monkeypatch.setattr(delivering, "_settle", lambda rows, error: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        deliver("live")
+    monkeypatch.undo()
+    # One that begins meanwhile sends nothing a second time; later it is due again.
+    assert deliver("live") == 0
+    assert len(hook.received) == 1
+    assert timedelta(0) < NotificationDelivery.objects.get().next_at - timezone.now() < timedelta(seconds=91)
+
+
+def test_a_service_that_does_not_end_holds_up_nobody(
+    store: Store, user: User, hook: Webhook, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.NOTIFY_PRIVATE = True
+    begin(store, clock=_AT)
+    _target(user, hook.address)
+    _scanner("mine", user, "phone")
+    _store(store, _alert("mine"))
+    monkeypatch.setattr(delivering, "_LONGEST_ROUND_S", 0.1)
+    hook.delay_s = 0.4
+    assert deliver("live") == 0
+    assert "No answer within" in NotificationDelivery.objects.get().error
+    NotificationDelivery.objects.update(next_at=timezone.now())
+    assert deliver("live") == 0
+    assert len(hook.received) == 1
+
+
+def test_a_target_that_fails_rests_whatever_comes_meanwhile(store: Store, user: User, hook: Webhook) -> None:
+    begin(store, clock=_AT)
+    _target(user, hook.address)
+    _scanner("mine", user, "phone")
+    _store(store, _alert("mine"))
+    hook.status = 500
+    deliver("live")
+    _store(store, _alert("mine", "MSFT"))
+    deliver("live")
+    assert len(hook.received) == 1
+
+
+def test_what_a_strangers_server_says_can_be_kept_and_is_of_ones_own_target(hook: Webhook) -> None:
+    hook.status, hook.said = 400, {"code": 40_001, "error": "nul \0 and\nlines"}
+    address = hook.address.replace("json://", "ntfy://").replace("/a/secretpath", "/topic")
+    error = delivering.send_test(_target(None, address))
+    assert "nul   and lines" in error
+    complaints = delivering._Complaints()
+    apprise = logging.getLogger("apprise")
+    apprise.addHandler(complaints)
+    thread = Thread(target=apprise.warning, args=("of somebody else's",))
+    thread.start()
+    thread.join()
+    apprise.removeHandler(complaints)
+    assert complaints.lines == []
+
+
+def test_no_connection_leads_into_a_private_network(
+    hook: Webhook, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.NOTIFY_PRIVATE = False
+    host, port = "127.0.0.1", int(hook.address.partition("127.0.0.1:")[2].partition("/")[0])
+    with public_only(), pytest.raises(PrivateNetwork):
+        socket.create_connection((host, port))
+    # A name that leads elsewhere by now.
+    monkeypatch.setattr(delivering, "check_way", lambda service: None)
+    assert "onnection" in delivering.send_test(_target(None, hook.address))
+    assert hook.received == []
+    socket.create_connection((host, port)).close()
+
+
+def test_a_target_whose_host_is_gone_can_be_switched_off(settings: Settings, user: User) -> None:
+    settings.NOTIFY_PRIVATE = False
+    target = _target(user, "json://127.0.0.1/")
+    boss = Client()
+    boss.force_login(user_in(Role.ADMINISTRATOR))
+    assert Api(user)("PATCH", f"/targets/{target.pk}", {"enabled": False})[0] == 200
+    assert Api(user)("PATCH", f"/targets/{target.pk}", {"url": "json://127.0.0.2/"})[0] == 422
+    for action, enabled in (("switch_on", True), ("switch_off", False)):
+        boss.post("/admin/control/notificationtarget/", {"action": action, "_selected_action": [target.pk]})
+        target.refresh_from_db()
+        assert (target.enabled, target.url) == (enabled, "json://127.0.0.1/")
 
 
 def test_targets_over_the_api_are_ones_own_and_keep_their_secrets(hook: Webhook) -> None:

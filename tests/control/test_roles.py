@@ -83,11 +83,16 @@ def test_the_migration_keeps_those_doing_who_were_there_before() -> None:
     reader.groups.add(Group.objects.get(name="viewer"))
     let_read(narrow, "scanners:top_*")
     User.objects.filter(username="off").update(is_active=False)
+    # A group of one of our names that was there before has its own meaning, and comes to no power.
+    Group.objects.create(name="administrator").user_set.add(off)
     migration.add(apps, None)
+    assert off.groups.get().name == "administrator (before roles)"
+    assert not Group.objects.get(name="administrator").user_set.exists()
     assert set(reader.groups.values_list("name", flat=True)) == {"viewer", "trader"}
     # Who was given single boards may do as much as before, and reads no more than before.
     assert _ours(User.objects.get(username="narrow")) == MAY[Role.TRADER]
     assert may_read(narrow, "scanners:top_gainers")
     assert not may_read(narrow, "scanners:halts")
-    assert not off.groups.exists()
     assert not off.user_permissions.exists()
+    migration.remove(apps, None)
+    assert off.groups.get().name == "administrator"

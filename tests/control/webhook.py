@@ -1,6 +1,7 @@
 """A webhook on this machine: remembers what it was sent, and answers as it is told."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,11 +16,15 @@ class Webhook:
     address: In apprise's words.
     received: Each message's headers and JSON.
     status: What it answers.
+    said: The JSON that it answers with.
+    delay_s: How long it takes for that.
     """
 
     address: str = ""
     received: list[tuple[dict[str, str], Any]] = field(default_factory=list)
     status: int = 200
+    said: Any = None
+    delay_s: float = 0.0
 
 
 @contextmanager
@@ -31,10 +36,13 @@ def webhook() -> Iterator[Webhook]:
         def do_POST(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             hook.received.append((dict(self.headers), content))
+            time.sleep(hook.delay_s)
+            answer = json.dumps(hook.said).encode() if hook.said is not None else b""
             self.send_response(hook.status)
             self.send_header("Location", "/elsewhere")
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
             """Say nothing."""

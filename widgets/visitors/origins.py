@@ -59,6 +59,8 @@ def household(address: str) -> str:
         read = ipaddress.ip_address(address)
     except ValueError:
         return address
+    # As a socket for both kinds says an IPv4 client's: all of them would be one /64.
+    read = (read.ipv4_mapped if isinstance(read, ipaddress.IPv6Address) else None) or read
     if read.version == 4:
         return str(read)
     return str(ipaddress.ip_network((int(read), 64), strict=False))
