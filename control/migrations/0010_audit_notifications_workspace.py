@@ -140,7 +140,7 @@ class Migration(migrations.Migration):
                     "owner",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="watchlists",
+                        related_name="%(class)ss",
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
@@ -229,7 +229,7 @@ class Migration(migrations.Migration):
                 (
                     "owner",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="layouts", to=settings.AUTH_USER_MODEL
+                        on_delete=django.db.models.deletion.CASCADE, related_name="%(class)ss", to=settings.AUTH_USER_MODEL
                     ),
                 ),
             ],
@@ -239,7 +239,7 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(
                         fields=("owner", "name"),
                         name="layout_of_owner",
-                        violation_error_message="There is a layout of this name.",
+                        violation_error_message="You have one of this name.",
                     )
                 ],
             },
@@ -278,7 +278,7 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 fields=("owner", "name"),
                 name="watchlist_of_owner",
-                violation_error_message="There is a watchlist of this name.",
+                violation_error_message="You have one of this name.",
             ),
         ),
     ]

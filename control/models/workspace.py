@@ -20,31 +20,37 @@ class WorkspaceQuerySet(models.QuerySet[models.Model]):
         return self.filter(owner=user)
 
 
-class Layout(models.Model):
-    """An arrangement of widgets. What is in it is the page's own affair."""
+class Owned(models.Model):
+    """Something of somebody's own, which has a name among those of its kind."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="layouts")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="%(class)ss")
     name = models.CharField(max_length=100)
-    content = models.JSONField(default=dict, blank=True)
-    shared = models.BooleanField(default=False, help_text="Others may read and copy it.")
-    revision = models.PositiveIntegerField(default=1, editable=False, help_text="Grows with each change.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     objects = WorkspaceQuerySet.as_manager()
 
     class Meta:
+        abstract = True
         ordering = ["name", "pk"]
         constraints = [
             models.UniqueConstraint(
                 fields=["owner", "name"],
-                name="layout_of_owner",
-                violation_error_message="There is a layout of this name.",
+                name="%(class)s_of_owner",
+                violation_error_message="You have one of this name.",
             )
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Layout(Owned):
+    """An arrangement of widgets. What is in it is the page's own affair."""
+
+    content = models.JSONField(default=dict, blank=True)
+    shared = models.BooleanField(default=False, help_text="Others may read and copy it.")
+    revision = models.PositiveIntegerField(default=1, editable=False, help_text="Grows with each change.")
 
     def clean(self) -> None:
         """Refuse what is no object, or larger than any page needs."""
@@ -58,29 +64,10 @@ class Layout(models.Model):
             raise ValidationError({"content": f"Use at most {MOST_BYTES_OF_A_LAYOUT // 1024} KB."})
 
 
-class Watchlist(models.Model):
+class Watchlist(Owned):
     """Symbols that somebody keeps an eye on, in his order."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="watchlists")
-    name = models.CharField(max_length=100)
     symbols = models.JSONField(default=list, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    objects = WorkspaceQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["name", "pk"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["owner", "name"],
-                name="watchlist_of_owner",
-                violation_error_message="There is a watchlist of this name.",
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.name
 
     def clean(self) -> None:
         """Refuse what is no list of tickers."""
