@@ -261,6 +261,8 @@ ACCOUNT_FORMS = {"login": "control.account_pages.LoginForm"}
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
+# Strangers are sent no mail: whether an account exists is not told either way.
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "Tapewatch: "
 # Passwords are counted by control/lockout.py, codes and keys by these; without one for pages, so that whoever runs the

@@ -28,7 +28,7 @@ class PriceLevelAdmin(OwnedAdmin):
     search_fields = ("=symbol", "note", "=user__username")
     search_help_text = "A symbol, a user, or words of a note"
     autocomplete_fields = ("user",)
-    fields = ("user", "symbol", "price", "direction", "note", "cooldown_s", "enabled")
+    fields = ("user", "symbol", "price", "direction", "note", "cooldown_s", "enabled", "notify")
 
 
 class SymbolsField(forms.CharField):

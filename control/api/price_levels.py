@@ -34,6 +34,7 @@ class Level(Schema):
     note: str = ""
     enabled: bool = True
     cooldown_s: int = 300
+    notify: list[str] = []
 
 
 class LevelOut(Level):

@@ -76,9 +76,8 @@ def deliver(kind: str) -> int:
             if sent.cancel():
                 _put_off(rows, now)
             else:
-                arrived += _settle(
-                    rows, sent.result() if sent.done() else f"No answer within {_LONGEST_ROUND_S:.0f} s."
-                )
+                late = f"No answer within {_LONGEST_ROUND_S:.0f} s."
+                arrived += _settle(rows, sent.result() if sent.done() else late)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     return arrived

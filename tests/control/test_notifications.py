@@ -30,6 +30,7 @@ from tests.control.api_callers import Api
 from tests.control.webhook import Webhook, webhook
 from tests.processors.feeding import at, begin
 from tests.rights import new_user, user_in
+from tests.services import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -83,7 +84,8 @@ def test_an_alert_goes_to_the_targets_that_its_rule_names_and_to_nobody_elses(st
     _scanner("mine", user, "phone", "phone", "nobody")
     _scanner("shipped", None, "phone")
     _scanner("quiet", user)
-    level = PriceLevel.objects.create(user=user, symbol="AAPL", price=180, notify=["phone"])
+    made = Api(user)("POST", "/price_levels", {"symbol": "AAPL", "price": 180, "notify": ["phone"]})[1]
+    level = PriceLevel.objects.get(pk=made["id"])
     alerts = [_alert("mine"), _alert("shipped"), _alert("quiet"), _alert(f"level:{level.pk}", kind="level")]
     for _ in range(2):
         # Stored twice, as after an end in between, they are delivered once.
@@ -230,9 +232,11 @@ def test_a_service_that_does_not_end_holds_up_nobody(
     hook.delay_s = 0.4
     assert deliver("live") == 0
     assert "No answer within" in NotificationDelivery.objects.get().error
+    # Nor does it pile up.
     NotificationDelivery.objects.update(next_at=timezone.now())
     assert deliver("live") == 0
     assert len(hook.received) == 1
+    wait_until(lambda: not delivering._spoken_to, what="the end of the message")
 
 
 def test_a_target_that_fails_rests_whatever_comes_meanwhile(store: Store, user: User, hook: Webhook) -> None:
