@@ -19,6 +19,7 @@ run: $(RUNTIME)
 setup: $(RUNTIME)
 
 test: $(DEVELOPMENT)
+	@$(PYTHON) manage.py build_frontend --skip-checks
 	@$(PYTHON) -m pytest $(IN_PARALLEL) $(ARGS)
 
 check: check-style check-types check-frontend

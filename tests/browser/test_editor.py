@@ -36,6 +36,8 @@ def _symbols(page: Page) -> list[str]:
 
 
 def _write_a_scanner(page: Page) -> None:
+    # What is typed before the editor is there is typed into a plain form.
+    expect(page.locator(".tw-expression .cm-content")).to_have_count(2)
     page.locator("#id_name").press_sequentially("Over five!")
     expect(page.locator("#id_slug")).to_have_value("over_five")
 
@@ -44,6 +46,8 @@ def _write_a_scanner(page: Page) -> None:
     page.keyboard.type("pric")
     expect(where.locator(".cm-tooltip-autocomplete li[aria-selected]")).to_contain_text("price")
     expect(where.locator(".cm-completionInfo")).to_contain_text("dollars")
+    # What has just opened is chosen by no key that was meant for something else (`interactionDelay`, 75 ms).
+    page.wait_for_timeout(300)
     page.keyboard.press("Enter")
     page.keyboard.type(" > 5")
     expect(page.locator("#id_where")).to_have_value("price > 5")

@@ -124,7 +124,7 @@ def test_every_control_and_a_killed_worker(run_dir: Path, browser: Browser) -> N
 
         board = system.row("scanner", "halts")
         system.use("scanners.disable", board)
-        expect(board).to_contain_text("off", timeout=5_000)
+        expect(board.locator('[data-control="scanners.enable"]')).to_be_visible(timeout=15_000)
         system.use("scanners.enable", board)
         system.use("queues.purge", system.row("queue", "trades"))
         system.use("reference.reload", system.row("kind", "splits"))

@@ -22,6 +22,7 @@ from websockets.sync.client import connect
 from websockets.uri import parse_uri
 
 from control.models import ApiToken
+from processors.store import default_store
 from project.embedded import EmbeddedValkey
 from project.env import BASE_DIR
 from tests import services
@@ -128,6 +129,8 @@ def test_a_large_page_reaches_a_slow_reader_whole(web: Web) -> None:
 def test_who_asks_for_many_pages_and_reads_none_costs_little_and_gets_all_of_them(web: Web) -> None:
     with urllib.request.urlopen(f"{web.origin}/static/unfold/css/styles.css", timeout=10) as response:
         length = len(response.read())
+    # Once it has said how the system does, everything is loaded.
+    services.wait_until(lambda: default_store().redis.exists("status:components"), 30, "the system's state")
     before = web.resident_mb()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
