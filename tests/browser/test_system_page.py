@@ -145,8 +145,8 @@ def test_every_control_and_a_killed_worker(run_dir: Path, browser: Browser) -> N
         system.use("part.restart", system.row("process", "beat"))
         system.use("listener.restart", listener)
 
-        entry = page.locator("[data-entry]").first
-        expect(entry).to_contain_text("listener.restart")
+        entry = page.locator("[data-entry]").filter(has_text="listener.restart").first
+        expect(entry).to_be_visible()
         system.use("web.drain", page.locator("#wds"), Seconds="1")
         # The page comes back by itself, with the process that took over.
         expect(page.locator(".bar-fresh")).to_have_text("live", timeout=30_000)

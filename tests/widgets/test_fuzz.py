@@ -238,7 +238,8 @@ def test_a_hundred_thousand_messages_get_documented_answers_alone(busy: Web, cac
         resident.append(busy.resident_mb())
     assert client.sent >= 100_000
     assert client.ended.keys() <= _CODES | {_WITHOUT_A_WORD, 1000}
-    assert client.ended.keys() >= {1000, 1002, 1007, 1009, 4401}
+    # 1009 is not always told: a connection that is closed with unread bytes in it may be cut.
+    assert client.ended.keys() >= {1000, 1002, 1007, 4401}
     # As well as before, and nothing left over.
     assert resident[1] - resident[0] < _MOST_GROWTH_MB
     wait_until(lambda: cache.pubsub_numpat() == 0, 5, "the end of all patterns")
