@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -17,7 +17,7 @@ from project.embedded import EmbeddedValkey
 from tests.services import wait_until
 from tests.widgets.raw_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket, frame
 from tests.widgets.serving import Talk, Web, new_token, web_server
-from widgets.protocol import Cached, Status
+from widgets.protocol import Status
 from widgets.protocol.asyncapi import CLOSE_CODES
 
 # In nearly everything that is sent, and nowhere else.
@@ -172,8 +172,15 @@ class _Client:
             self._socket = None
 
 
+class _Cached(msgspec.Struct, forbid_unknown_fields=True):
+    """The answer to `get`, whatever stands there."""
+
+    cache: str
+    data: Any
+
+
 _decode_status = msgspec.json.Decoder(Status).decode
-_decode_cached = msgspec.json.Decoder(Cached).decode
+_decode_cached = msgspec.json.Decoder(_Cached).decode
 
 
 def _is_answer(payload: bytes) -> bool:
