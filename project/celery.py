@@ -15,6 +15,12 @@ from project.broker import PromptAMQP
 
 register_batch_serializer()
 
+
+def _every(seconds: float, task: str, queue: str = queues.JOBS) -> dict[str, Any]:
+    """An entry of the beat's schedule. Its message dies at the next tick: a late scan, say, is worthless."""
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
+
+
 app = Celery("tapewatch", amqp=PromptAMQP)
 app.conf.update(
     broker_url=settings.CELERY_BROKER_URL,
@@ -52,47 +58,14 @@ app.conf.update(
     timezone="UTC",
     enable_utc=True,
     beat_schedule={
-        # Each message dies at the next tick: a late scan is worthless.
-        "scan": {
-            "task": "processors.tasks.scan_tick",
-            "schedule": 0.25,
-            "options": {"queue": queues.SCANS, "expires": 0.25},
-        },
-        "reference": {
-            "task": "processors.jobs.refresh_reference",
-            "schedule": 15.0,
-            "options": {"queue": queues.JOBS, "expires": 15.0},
-        },
-        "seed": {
-            "task": "processors.jobs.seed_day",
-            "schedule": 5.0,
-            "options": {"queue": queues.JOBS, "expires": 5.0},
-        },
-        "profile": {
-            "task": "processors.jobs.record_volume_profile",
-            "schedule": 60.0,
-            "options": {"queue": queues.JOBS, "expires": 60.0},
-        },
-        "alerts": {
-            "task": "processors.jobs.store_alerts",
-            "schedule": 1.0,
-            "options": {"queue": queues.JOBS, "expires": 1.0},
-        },
-        "audit": {
-            "task": "processors.jobs.forget_audit",
-            "schedule": 3600.0,
-            "options": {"queue": queues.JOBS, "expires": 3600.0},
-        },
-        "deliveries": {
-            "task": "processors.jobs.forget_deliveries",
-            "schedule": 3600.0,
-            "options": {"queue": queues.JOBS, "expires": 3600.0},
-        },
-        "notifications": {
-            "task": "processors.jobs.deliver_notifications",
-            "schedule": 1.0,
-            "options": {"queue": queues.JOBS, "expires": 1.0},
-        },
+        "scan": _every(0.25, "processors.tasks.scan_tick", queues.SCANS),
+        "reference": _every(15.0, "processors.jobs.refresh_reference"),
+        "seed": _every(5.0, "processors.jobs.seed_day"),
+        "profile": _every(60.0, "processors.jobs.record_volume_profile"),
+        "alerts": _every(1.0, "processors.jobs.store_alerts"),
+        "notifications": _every(1.0, "processors.jobs.deliver_notifications"),
+        "audit": _every(3_600.0, "processors.jobs.forget_audit"),
+        "deliveries": _every(3_600.0, "processors.jobs.forget_deliveries"),
     },
 )
 app.autodiscover_tasks(["processors"])
